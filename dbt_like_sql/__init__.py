@@ -1,0 +1,1 @@
+"""Migrations and SQL models, shipped as package data."""

@@ -1,0 +1,1 @@
+"""The standalone collector: Deribit's WebSocket to sealed segments on disk to ClickHouse."""

@@ -1,0 +1,1 @@
+"""WHAT is derived: a folder per domain of pure functions from frames to frames."""

@@ -1,0 +1,1 @@
+"""HOW the live view is kept: the same derivations on the newest quotes."""

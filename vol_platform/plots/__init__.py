@@ -1,0 +1,1 @@
+"""Pictures: smiles, surfaces, term structures."""

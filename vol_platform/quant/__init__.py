@@ -1,0 +1,1 @@
+"""Pure volatility maths: no I/O, no clock, no Dagster, no ClickHouse."""

@@ -1,0 +1,1 @@
+"""HOW the record is kept: Dagster assets, checks, partitions, automation, backfills."""

@@ -1,0 +1,1 @@
+"""The Python face for notebooks: load a surface, a board, a history."""

@@ -1,0 +1,1 @@
+"""A Deribit-faithful exchange for demonstrations, tests and faults."""

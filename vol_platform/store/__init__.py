@@ -1,0 +1,1 @@
+"""ClickHouse: client, embedded server, migrations, SQL models, staged publishing."""
