@@ -9,6 +9,7 @@
     │   └── MigrationError    a migration failed or was changed after it ran
     ├── ImportFileError       a board or capture could not be read
     ├── DerivationError       a derivation got frames it cannot work with
+    ├── AlertError            a message could not be delivered to somebody who should get it
     ├── LocalStackError       a part of the local stack did not start or stay up
     └── PortInUseError        a port is taken by somebody else
 
@@ -19,6 +20,7 @@ platform.  Every text gives the value, the unit and the cure.
 from __future__ import annotations
 
 __all__ = [
+    "AlertError",
     "DerivationError",
     "ImportFileError",
     "LocalStackError",
@@ -57,6 +59,10 @@ class ImportFileError(VolError):
 
 class DerivationError(VolError):
     """A derivation was given frames it cannot work with."""
+
+
+class AlertError(VolError):
+    """A message could not be delivered to somebody who should get it."""
 
 
 class LocalStackError(VolError):
