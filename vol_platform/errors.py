@@ -6,7 +6,8 @@
     ├── SettingsError         a configuration value is missing or wrong
     ├── StoreError            ClickHouse, embedded or remote
     │   ├── StoreLockedError  another process owns the data directory
-    │   └── MigrationError    a migration failed or was changed after it ran
+    │   ├── MigrationError    a migration failed or was changed after it ran
+    │   └── SqlModelError     a SQL model is wrong; the text begins with file and line
     ├── ImportFileError       a board or capture could not be read
     ├── DerivationError       a derivation got frames it cannot work with
     ├── AlertError            a message could not be delivered to somebody who should get it
@@ -27,6 +28,7 @@ __all__ = [
     "MigrationError",
     "PortInUseError",
     "SettingsError",
+    "SqlModelError",
     "StoreError",
     "StoreLockedError",
     "VolError",
@@ -51,6 +53,10 @@ class StoreLockedError(StoreError):
 
 class MigrationError(StoreError):
     """A migration failed, or a file that already ran was changed."""
+
+
+class SqlModelError(StoreError):
+    """A SQL model is wrong; the text begins with its file and line."""
 
 
 class ImportFileError(VolError):

@@ -7,10 +7,11 @@ A nested value is reached with two underscores: ``VOL_CLICKHOUSE__PORT=8124``.  
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +27,7 @@ __all__ = [
     "ExchangeSettings",
     "LiveSettings",
     "QuoteSettings",
+    "RecordSettings",
     "RedisSettings",
     "RetentionSettings",
     "S3Settings",
@@ -89,6 +91,33 @@ class QuoteSettings(_Section):
     """An expiry this close to delivery leaves the surface (DESIGN §10)."""
 
 
+class RecordSettings(_Section):
+    """How the record is kept (DESIGN §5)."""
+
+    start: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    """First hour that can be materialised; a whole hour, UTC."""
+    automation_window_hours: int = Field(default=6, ge=1)
+    """A closed hour this young is finalised by the automation condition, an older one by a run
+    that the ingest sensor requests."""
+    hours_per_run: int = Field(default=24, ge=1, le=744)
+    """A backfill puts this many hours into one run."""
+    hours_per_publish: int = Field(default=6, ge=1, le=24)
+    """Hours that are held in memory and published together."""
+    feed_stale_seconds: float = Field(default=60.0, gt=0)
+    """A market without a quote for longer than this is a failed check and an alert."""
+    run_retention_days: int = Field(default=30, ge=1)
+    """Finished runs that are not the newest of any hour are forgotten after this."""
+
+    @field_validator("start")
+    @classmethod
+    def _whole_hour(cls, value: datetime) -> datetime:
+        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        if value != value.replace(minute=0, second=0, microsecond=0):
+            msg = "record.start must be a whole hour, UTC"
+            raise ValueError(msg)
+        return value
+
+
 class LiveSettings(_Section):
     """How the live view runs (DESIGN §8)."""
 
@@ -136,6 +165,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     exchange: ExchangeSettings = ExchangeSettings()
     quotes: QuoteSettings = QuoteSettings()
+    record: RecordSettings = RecordSettings()
     live: LiveSettings = LiveSettings()
     retention: RetentionSettings = RetentionSettings()
     dagster: DagsterSettings = DagsterSettings()
