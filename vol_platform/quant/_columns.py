@@ -1,0 +1,85 @@
+"""From what a caller passes to what a kernel reads: flat, contiguous, equally long columns."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vol_platform.quant.errors import QuantError
+
+__all__ = ["Columns", "call_flags", "columns", "float_array"]
+
+Columns = tuple[list[NDArray[np.float64]], NDArray[np.bool_], tuple[int, ...], int]
+
+
+def float_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """`value` as a C-contiguous, writable float array, or QuantError naming the argument."""
+    if type(value) is np.ndarray and value.dtype == np.float64:
+        if value.flags.carray:
+            return value
+        return np.array(value, order="C")
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiubO":  # O: a list with None, which becomes NaN
+            return np.array(array, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        pass
+    text = f"{name} must be a number or an array of numbers, was {reprlib.repr(value)}"
+    raise QuantError(text)
+
+
+def call_flags(value: ArrayLike) -> NDArray[np.bool_]:
+    """`is_call` as a C-contiguous, writable boolean array; whole numbers 0 and 1 are accepted."""
+    if type(value) is np.ndarray and value.dtype == np.bool_:
+        return value if value.flags.carray else np.array(value, order="C")
+    array = np.asarray(value)
+    if array.dtype.kind in "iuf" and bool(np.all((array == 0) | (array == 1))):
+        array = array.astype(np.bool_)
+    if array.dtype != np.bool_:
+        raise QuantError(f"is_call must be True (call) or False (put), was {reprlib.repr(value)}")
+    return np.array(array, order="C")
+
+
+def columns(names: Sequence[str], values: Sequence[ArrayLike], is_call: ArrayLike) -> Columns:
+    """Broadcast arguments against each other without copying what need not be copied.
+
+    Returns
+    -------
+    arrays, flags, shape, size
+        One-dimensional arrays of length `size` or 1 (a kernel repeats the single value), the call
+        flags likewise, and the broadcast shape of the result.
+
+    Raises
+    ------
+    QuantError
+        If an argument is not numeric or the shapes do not broadcast.
+    """
+    arrays = [float_array(name, value) for name, value in zip(names, values, strict=True)]
+    flags = call_flags(is_call)
+    shape = flags.shape
+    for array in arrays:
+        if array.shape != shape and array.size >= 1 and len(array.shape) >= len(shape):
+            shape = array.shape
+    uniform = all(array.shape == shape or array.ndim == 0 for array in arrays)
+    if uniform and (flags.shape == shape or flags.ndim == 0):
+        size = int(np.prod(shape)) if len(shape) != 1 else shape[0]
+        return [array.reshape(-1) for array in arrays], flags.reshape(-1), shape, size
+    try:
+        shape = np.broadcast_shapes(flags.shape, *(array.shape for array in arrays))
+    except ValueError:
+        shapes = ", ".join(
+            f"{name} {array.shape}"
+            for name, array in zip([*names, "is_call"], [*arrays, flags], strict=True)
+        )
+        raise QuantError(f"shapes must broadcast against each other, were {shapes}") from None
+    size = int(np.prod(shape))
+
+    def spread(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        if array.size == 1:
+            return array.reshape(-1)
+        return np.array(np.broadcast_to(array, shape), order="C").reshape(-1)
+
+    return [spread(array) for array in arrays], spread(flags), shape, size  # type: ignore[misc,return-value]  # dtypes pass through
