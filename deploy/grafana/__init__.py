@@ -1,0 +1,1 @@
+"""Grafana as code: `python -m deploy.grafana.build` writes the dashboards committed here."""
