@@ -1,0 +1,254 @@
+"""A sealed segment as columns for the database, with its accounts.
+
+The accounts must balance: frames = data messages + control messages + dead letters.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import crc32c
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from streamer.columns import Provenance, RowList, build
+from streamer.decimals import long_number_offsets
+from streamer.decode import Decoded, FrameDecoder, Outcome
+from streamer.errors import SegmentError
+from streamer.gaps import Gap, decode_gap
+from streamer.segment import Record, RecordKind, SegmentHeader, read_header, read_records
+
+__all__ = ["Accounts", "DeadLetter", "SegmentBatch", "read_segment"]
+
+_NO_TIME = 0
+
+
+@dataclass(slots=True)
+class Accounts:
+    """What became of the messages of one or of many segments."""
+
+    frames: int = 0
+    data_messages: int = 0
+    control_messages: int = 0
+    dead_letters: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every message is accounted for."""
+        return self.frames == self.data_messages + self.control_messages + self.dead_letters
+
+    def add(self, other: Accounts) -> None:
+        """Add another account to this one."""
+        self.frames += other.frames
+        self.data_messages += other.data_messages
+        self.control_messages += other.control_messages
+        self.dead_letters += other.dead_letters
+        for table, count in other.rows.items():
+            self.rows[table] = self.rows.get(table, 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be stored, byte for byte."""
+
+    received_ns: int
+    channel: str
+    reason: str
+    detail: str
+    raw: bytes
+
+
+@dataclass(slots=True)
+class SegmentBatch:
+    """Everything that one segment puts into the database.
+
+    Attributes
+    ----------
+    damage
+        Where and how the file is damaged; None when it is sound.  What stands before the damage is
+        in the batch.
+    first_exchange_ms, last_exchange_ms
+        Of all rows that have an exchange time; None without such rows.
+    """
+
+    header: SegmentHeader
+    checksum: int
+    size_bytes: int
+    tables: dict[str, pa.Table]
+    dead_letters: list[DeadLetter]
+    gaps: list[Gap]
+    accounts: Accounts
+    first_received_ns: int
+    last_received_ns: int
+    first_exchange_ms: int | None
+    last_exchange_ms: int | None
+    option_exchange_ms: list[int]
+    newest_by_connection: dict[int, int]
+    damage: str | None
+
+
+def read_segment(buffer: bytes, decoder: FrameDecoder) -> SegmentBatch:
+    """Decode a segment.
+
+    Parameters
+    ----------
+    buffer
+        The whole file.
+    decoder
+        Decodes the frames; counts oddities.
+
+    Raises
+    ------
+    SegmentError
+        Not even the header can be read.
+    """
+    header, offset = read_header(buffer)
+    records: list[Record] = []
+    damage = None
+    try:
+        records.extend(read_records(buffer, offset))
+    except SegmentError as error:
+        # `extend` keeps what the generator yielded before it raised.
+        damage = str(error)
+    reading = _Reading(header, records, _frames_with_long_numbers(buffer, records), decoder)
+    return reading.batch(checksum=crc32c.crc32c(buffer), size_bytes=len(buffer), damage=damage)
+
+
+def _frames_with_long_numbers(buffer: bytes, records: list[Record]) -> frozenset[int]:
+    starts = [record.offset for record in records]
+    return frozenset(
+        bisect_right(starts, offset) - 1
+        for offset in long_number_offsets(buffer)
+        if starts and offset >= starts[0]
+    )
+
+
+class _Reading:
+    """The reading of one segment."""
+
+    def __init__(
+        self,
+        header: SegmentHeader,
+        records: list[Record],
+        long_numbers: frozenset[int],
+        decoder: FrameDecoder,
+    ) -> None:
+        self.header = header
+        self.records = records
+        self.long_numbers = long_numbers
+        self.lists: defaultdict[str, RowList] = defaultdict(RowList)
+        self.outcomes: dict[int, Outcome] = {}
+        self.letters: dict[int, DeadLetter] = {}
+        self.gaps: list[Gap] = []
+        for index, record in enumerate(records):
+            self._take(index, record, decoder)
+
+    def _take(self, index: int, record: Record, decoder: FrameDecoder) -> None:
+        if record.kind == RecordKind.GAP:
+            try:
+                self.gaps.append(decode_gap(record.payload))
+            except msgspec.DecodeError as error:
+                decoded = Decoded(Outcome.DEAD, "gap", [], "malformed", str(error))
+                self._bury(index, record, decoded)
+            return
+        if record.kind == RecordKind.INSTRUMENTS:
+            decoded = decoder.decode_instruments(record.payload)
+        else:
+            decoded = decoder.decode(record.payload, record.received_ns)
+        if decoded.outcome is Outcome.DEAD:
+            self._bury(index, record, decoded)
+            return
+        self.outcomes[index] = decoded.outcome
+        has_long_numbers = index in self.long_numbers
+        for row in decoded.rows:
+            rows = self.lists[row.table]
+            if has_long_numbers:
+                rows.raws[len(rows)] = bytes(row.raw)
+            rows.messages.append(row.message)
+            rows.checksums.append(row.checksum)
+            rows.received_ns.append(record.received_ns)
+            rows.connection_ids.append(record.connection_id)
+            rows.frames.append(index)
+
+    def _bury(self, index: int, record: Record, decoded: Decoded) -> None:
+        self.outcomes[index] = Outcome.DEAD
+        self.letters[index] = DeadLetter(
+            record.received_ns, decoded.channel, decoded.reason, decoded.detail, record.payload
+        )
+
+    def batch(self, *, checksum: int, size_bytes: int, damage: str | None) -> SegmentBatch:
+        provenance = Provenance(self.header.collector, self.header.source, self.header.testnet)
+        while True:
+            built = {name: build(name, rows, provenance) for name, rows in self.lists.items()}
+            refused = {
+                self.lists[name].frames[row]: detail
+                for name, table in built.items()
+                for row, detail in table.refused
+            }
+            if not refused:
+                break
+            self._bury_rows(refused)
+        tables = {name: table.columns for name, table in built.items() if len(self.lists[name])}
+        option_rows = self.lists.get("options_quotes", RowList())
+        exchange_ms = [
+            message.timestamp
+            for name, rows in self.lists.items()
+            if name != "options_metadata"
+            for message in rows.messages
+        ]
+        times = [record.received_ns for record in self.records] or [self.header.created_ns]
+        newest: dict[int, int] = {}
+        for message, connection_id in zip(
+            option_rows.messages, option_rows.connection_ids, strict=True
+        ):
+            newest[connection_id] = max(newest.get(connection_id, 0), message.timestamp)
+        return SegmentBatch(
+            header=self.header,
+            checksum=checksum,
+            size_bytes=size_bytes,
+            tables=tables,
+            dead_letters=list(self.letters.values()),
+            gaps=self.gaps,
+            accounts=self._accounts(),
+            first_received_ns=min(times),
+            last_received_ns=max(times),
+            first_exchange_ms=min(exchange_ms, default=None),
+            last_exchange_ms=max(exchange_ms, default=None),
+            option_exchange_ms=[message.timestamp for message in option_rows.messages],
+            newest_by_connection=newest,
+            damage=damage,
+        )
+
+    def _bury_rows(self, refused: dict[int, str]) -> None:
+        """Turn messages with a value that no column holds into dead letters, whole."""
+        for index, detail in refused.items():
+            decoded = Decoded(Outcome.DEAD, "", [], "out_of_range", detail)
+            self._bury(index, self.records[index], decoded)
+        for name, rows in self.lists.items():
+            kept = [place for place, index in enumerate(rows.frames) if index not in refused]
+            self.lists[name] = RowList(
+                messages=[rows.messages[place] for place in kept],
+                checksums=[rows.checksums[place] for place in kept],
+                received_ns=[rows.received_ns[place] for place in kept],
+                connection_ids=[rows.connection_ids[place] for place in kept],
+                frames=[rows.frames[place] for place in kept],
+                raws={
+                    new: rows.raws[place] for new, place in enumerate(kept) if place in rows.raws
+                },
+            )
+
+    def _accounts(self) -> Accounts:
+        outcomes = np.bincount(list(self.outcomes.values()) or [0], minlength=3)
+        if not self.outcomes:
+            outcomes[0] = 0
+        return Accounts(
+            frames=sum(record.kind != RecordKind.GAP for record in self.records),
+            data_messages=int(outcomes[Outcome.DATA]),
+            control_messages=int(outcomes[Outcome.CONTROL]),
+            dead_letters=int(outcomes[Outcome.DEAD]),
+            rows={name: len(rows) for name, rows in self.lists.items() if len(rows)},
+        )

@@ -1,0 +1,339 @@
+"""From a frame to the rows it stands for, or to the reason why it cannot be stored.
+
+Every frame is exactly one of three things: a *data message* (it became rows), a *control message*
+(a reply, a heartbeat, a lifecycle event: it steered the collector), or a *dead letter* (it is kept
+byte for byte with the reason).  Decoding depends on nothing but the frame and its receive time, so
+that the same segment gives the same rows whenever it is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum
+from typing import Any, Final
+
+import crc32c
+import msgspec
+from msgspec import Raw, Struct
+
+from streamer.deribit.channels import Family, family_of
+from streamer.deribit.instruments import Kind, kind_of
+from streamer.deribit.messages import (
+    Book,
+    Envelope,
+    Greeks,
+    GroupedBook,
+    Index,
+    Instrument,
+    Quote,
+    RestAnswer,
+    Stats,
+    Ticker,
+    Trade,
+    Volatility,
+    permissive,
+)
+
+__all__ = ["BookRow", "Decoded", "FrameDecoder", "Outcome", "Row", "specification_checksum"]
+
+_EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
+_FUTURE_TOLERANCE_MS: Final = 86_400_000
+_LARGEST_DETAIL: Final = 300
+
+
+class Outcome(IntEnum):
+    """What a frame is to the accounts."""
+
+    DATA = 0
+    CONTROL = 1
+    DEAD = 2
+
+
+class Row(Struct, gc=False):
+    """One row: its table, the decoded message and the checksum of its bytes."""
+
+    table: str
+    message: Any
+    checksum: int
+    raw: Raw
+
+
+class Decoded(Struct):
+    """What became of a frame."""
+
+    outcome: Outcome
+    channel: str = ""
+    rows: list[Row] = []
+    reason: str = ""
+    detail: str = ""
+
+
+class BookRow(Struct, gc=False):
+    """A row of `order_books`, whichever channel it came from."""
+
+    instrument_name: str
+    timestamp: int
+    kind: str
+    change_id: int
+    prev_change_id: int | None
+    bids: list[tuple[str, float, float]]
+    asks: list[tuple[str, float, float]]
+
+
+class _NotStorableError(Exception):
+    """A frame that becomes a dead letter; carries (reason, detail)."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail[:_LARGEST_DETAIL]
+
+
+_NO_STATS = Stats()
+_NO_GREEKS = Greeks()
+_ACTIONS = frozenset({"new", "change", "delete"})
+_TICKER_TABLES = {
+    Kind.OPTION: "options_quotes",
+    Kind.FUTURE: "futures_prices",
+    Kind.PERPETUAL: "futures_prices",
+}
+_CONTROL = Decoded(Outcome.CONTROL)
+
+
+class _Reader:
+    """Reads one type of message: first as known, then without unknown fields, then leniently."""
+
+    def __init__(self, message_type: type[Struct]) -> None:
+        opened = permissive(message_type)
+        self.known = msgspec.json.Decoder(message_type)
+        self.opened = msgspec.json.Decoder(opened)
+        self.lenient = msgspec.json.Decoder(opened, strict=False)
+        self.names = frozenset(field.encode_name for field in msgspec.structs.fields(message_type))
+
+
+class FrameDecoder:
+    """Decodes frames and counts what was odd about them.
+
+    Attributes
+    ----------
+    unknown_fields
+        How often a field without a place in our tables was seen, by ``family.field``.
+    lenient_messages
+        How many messages had a number written as text, or the like, and were read all the same.
+    """
+
+    def __init__(self) -> None:
+        self.unknown_fields: Counter[str] = Counter()
+        self.lenient_messages = 0
+        self._envelope = msgspec.json.Decoder(Envelope)
+        self._rest = msgspec.json.Decoder(RestAnswer)
+        self._array = msgspec.json.Decoder(list[Raw])
+        self._keys = msgspec.json.Decoder(dict[str, Raw])
+        self._instrument = msgspec.json.Decoder(Instrument, strict=False)
+        self._readers = {
+            Family.TICKER: _Reader(Ticker),
+            Family.QUOTE: _Reader(Quote),
+            Family.BOOK: _Reader(Book),
+            Family.GROUPED_BOOK: _Reader(GroupedBook),
+            Family.TRADES: _Reader(Trade),
+            Family.PRICE_INDEX: _Reader(Index),
+            Family.VOLATILITY_INDEX: _Reader(Volatility),
+        }
+
+    def decode(self, frame: bytes, received_ns: int) -> Decoded:
+        """Decode a WebSocket frame.
+
+        Parameters
+        ----------
+        frame
+            The payload as received.
+        received_ns
+            When it was received, nanoseconds since the epoch; a row may not be from its future.
+
+        Returns
+        -------
+        Decoded
+            Never raises for what a frame holds.
+        """
+        channel = ""
+        try:
+            envelope = self._envelope.decode(frame)
+            params = envelope.params
+            if envelope.method != "subscription" or params is None or params.channel is None:
+                return self._not_data(envelope)
+            channel = params.channel
+            rows = self._rows(family_of(channel), channel, params.data, received_ns // 1_000_000)
+        except _NotStorableError as refusal:
+            return Decoded(Outcome.DEAD, channel, [], refusal.reason, refusal.detail)
+        except msgspec.ValidationError as error:
+            return Decoded(Outcome.DEAD, channel, [], _reason(error), str(error)[:_LARGEST_DETAIL])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = str(error)[:_LARGEST_DETAIL]
+            return Decoded(Outcome.DEAD, channel, [], "malformed", text)
+        if rows is None:
+            return _CONTROL
+        return Decoded(Outcome.DATA, channel, rows)
+
+    def decode_instruments(self, body: bytes) -> Decoded:
+        """Decode the answer to ``get_instruments``, one row per instrument."""
+        try:
+            answer = self._rest.decode(body)
+            if answer.error is not None:
+                detail = f"{answer.error.code} {answer.error.message}"[:_LARGEST_DETAIL]
+                return Decoded(Outcome.DEAD, "rest", [], "error_answer", detail)
+            rows = [self._instrument_row(raw) for raw in self._array.decode(answer.result)]
+        except msgspec.ValidationError as error:
+            return Decoded(Outcome.DEAD, "rest", [], _reason(error), str(error)[:_LARGEST_DETAIL])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return Decoded(Outcome.DEAD, "rest", [], "malformed", str(error)[:_LARGEST_DETAIL])
+        return Decoded(Outcome.DATA, "rest", rows)
+
+    def _not_data(self, envelope: Envelope) -> Decoded:
+        if envelope.id is not None or envelope.error is not None:
+            return _CONTROL
+        if envelope.method == "heartbeat":
+            return _CONTROL
+        detail = f"method {envelope.method!r} without a channel"
+        return Decoded(Outcome.DEAD, "", [], "unknown_message", detail)
+
+    def _rows(self, family: Family, channel: str, data: Raw, received_ms: int) -> list[Row] | None:
+        if family is Family.TICKER:
+            return [self._ticker_row(data, received_ms)]
+        if family is Family.TRADES:
+            return self._trade_rows(data, received_ms)
+        if family is Family.LIFECYCLE:
+            return None
+        reader = self._readers.get(family)
+        if reader is None:
+            reason = "unsupported_channel" if family is Family.UNSUPPORTED else "unknown_channel"
+            raise _NotStorableError(reason, f"no table keeps {channel}")
+        message = self._read(family, reader, data)
+        _check_time(message.timestamp, received_ms)
+        table = {
+            Family.PRICE_INDEX: "spot_prices",
+            Family.VOLATILITY_INDEX: "volatility_index",
+        }.get(family, "order_books")
+        if family is Family.BOOK:
+            message = _book_row(message)
+        elif family is Family.GROUPED_BOOK:
+            message = _grouped_row(message)
+        elif family is Family.QUOTE:
+            message = _quote_row(message)
+        return [Row(table, message, crc32c.crc32c(data), data)]
+
+    def _ticker_row(self, data: Raw, received_ms: int) -> Row:
+        reader = self._readers[Family.TICKER]
+        try:
+            ticker: Any = reader.known.decode(data)
+        except msgspec.ValidationError:
+            ticker = self._read(Family.TICKER, reader, data)
+        name = ticker.instrument_name
+        table = _TICKER_TABLES.get(kind_of(name))
+        if table is None:
+            raise _NotStorableError("unsupported_instrument", f"{kind_of(name)} {name}")
+        _check_time(ticker.timestamp, received_ms)
+        if ticker.stats is None:
+            ticker.stats = _NO_STATS
+        if ticker.greeks is None:
+            ticker.greeks = _NO_GREEKS
+        estimate = ticker.estimated_delivery_price
+        if isinstance(estimate, str) and estimate != "expired":
+            try:
+                ticker.estimated_delivery_price = msgspec.convert(estimate, float, strict=False)
+            except msgspec.ValidationError:
+                detail = f"estimated_delivery_price is the text {estimate!r}"
+                raise _NotStorableError("wrong_type", detail) from None
+            self.lenient_messages += 1
+        return Row(table, ticker, crc32c.crc32c(data), data)
+
+    def _trade_rows(self, data: Raw, received_ms: int) -> list[Row]:
+        reader = self._readers[Family.TRADES]
+        rows = []
+        waiting = self._array.decode(data)
+        while waiting:
+            raw = waiting.pop(0)
+            trade = self._read(Family.TRADES, reader, raw)
+            _check_time(trade.timestamp, received_ms)
+            rows.append(Row("trades", trade, crc32c.crc32c(raw), raw))
+            # The parent of a combo brings its legs, which are trades of their own instruments.
+            waiting[:0] = trade.legs or []
+        return rows
+
+    def _read(self, family: Family, reader: _Reader, data: Raw) -> Any:
+        try:
+            return reader.known.decode(data)
+        except msgspec.ValidationError:
+            pass
+        try:
+            message = reader.opened.decode(data)
+        except msgspec.ValidationError:
+            message = reader.lenient.decode(data)
+            self.lenient_messages += 1
+        for name in self._keys.decode(data):
+            if name not in reader.names:
+                self.unknown_fields[f"{family}.{name}"] += 1
+        return message
+
+    def _instrument_row(self, raw: Raw) -> Row:
+        instrument = self._instrument.decode(raw)
+        if instrument.settlement_period == "perpetual" and instrument.kind == "future":
+            instrument.kind = Kind.PERPETUAL
+        if instrument.kind in (Kind.PERPETUAL, Kind.SPOT):
+            instrument.expiration_timestamp = None  # the wire says the year 3000
+        return Row("options_metadata", instrument, specification_checksum(instrument), raw)
+
+
+def specification_checksum(instrument: Instrument) -> int:
+    """Return the crc32c of what makes two specifications differ: all but state and activity."""
+    values = [
+        getattr(instrument, name)
+        for name in instrument.__struct_fields__
+        if name not in ("state", "is_active")
+    ]
+    return int(crc32c.crc32c(msgspec.json.encode(values)))
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    return "missing_field" if "missing required field" in str(error) else "wrong_type"
+
+
+def _check_time(timestamp_ms: int, received_ms: int) -> None:
+    if not _EARLIEST_MS <= timestamp_ms <= received_ms + _FUTURE_TOLERANCE_MS:
+        detail = f"timestamp {timestamp_ms} ms, received at {received_ms} ms"
+        raise _NotStorableError("timestamp_out_of_range", detail)
+
+
+def _book_row(book: Book) -> BookRow:
+    kind = book.type or ("snapshot" if book.prev_change_id is None else "change")
+    if kind not in ("snapshot", "change"):
+        raise _NotStorableError("wrong_type", f"book type {kind!r}")
+    for action, _, _ in (*book.bids, *book.asks):
+        if action not in _ACTIONS:
+            raise _NotStorableError("wrong_type", f"book action {action!r}")
+    return BookRow(
+        book.instrument_name,
+        book.timestamp,
+        kind,
+        book.change_id,
+        book.prev_change_id,
+        book.bids,
+        book.asks,
+    )
+
+
+def _grouped_row(book: GroupedBook) -> BookRow:
+    bids = [("new", price, amount) for price, amount in book.bids]
+    asks = [("new", price, amount) for price, amount in book.asks]
+    name, timestamp = book.instrument_name, book.timestamp
+    return BookRow(name, timestamp, "grouped", book.change_id, None, bids, asks)
+
+
+def _quote_row(quote: Quote) -> BookRow:
+    bids = _side(quote.best_bid_price, quote.best_bid_amount)
+    asks = _side(quote.best_ask_price, quote.best_ask_amount)
+    return BookRow(quote.instrument_name, quote.timestamp, "quote", 0, None, bids, asks)
+
+
+def _side(price: float | None, amount: float | None) -> list[tuple[str, float, float]]:
+    """Return one level, or none for an empty side (0 or missing on the wire)."""
+    return [("new", price, amount or 0.0)] if price else []

@@ -1,0 +1,133 @@
+"""Captured frames through the same spool, decoder and writer as live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from streamer.batch import Accounts
+from streamer.capture import CapturedMessage
+from streamer.clock import Clock
+from streamer.errors import SpoolError, StoreRefusedError
+from streamer.hours import HourKeeper
+from streamer.segment import RecordKind
+from streamer.settings import StreamerSettings
+from streamer.spool import Spool, SpoolLimits
+from streamer.store import Store
+from streamer.writer import SegmentWriter
+
+__all__ = ["Accounting", "ingest_messages", "spool_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What became of all messages of a run."""
+
+    messages: int
+    accounts: Accounts
+    hours_closed: int = 0
+    refused_channels: int = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every message is a data message, a dead letter or a control message."""
+        return self.accounts.is_balanced and self.messages == self.accounts.frames
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the accounting as it is printed."""
+        return {
+            "messages": self.messages,
+            **asdict(self.accounts),
+            "hours_closed": self.hours_closed,
+            "refused_channels": self.refused_channels,
+            "balanced": self.is_balanced,
+        }
+
+
+def spool_limits(settings: StreamerSettings) -> SpoolLimits:
+    """Return the limits of the spool that the settings ask for."""
+    wanted = settings.spool
+    return SpoolLimits(
+        roll_seconds=wanted.roll_seconds,
+        roll_bytes=wanted.roll_bytes,
+        roll_messages=wanted.roll_messages,
+        disk_floor_bytes=wanted.disk_floor_bytes,
+        keep_done_segments=wanted.keep_done_segments,
+    )
+
+
+def ingest_messages(
+    messages: Iterable[CapturedMessage], settings: StreamerSettings, clock: Clock
+) -> Accounting:
+    """Store captured messages and close the hours that they touch.
+
+    Parameters
+    ----------
+    messages
+        In the order of their receipt.
+    settings
+        Of the collector.
+    clock
+        Where the time comes from.
+
+    Returns
+    -------
+    Accounting
+
+    Raises
+    ------
+    StoreRefusedError
+        ClickHouse cannot be reached or refuses us; nothing was read then.
+    SpoolError
+        The spool directory cannot be used, or its disk is full.
+    """
+    store = Store(settings.clickhouse)
+    if not store.check():
+        raise StoreRefusedError(f"ClickHouse at {store.address} cannot be reached; start it first")
+    spool = Spool(
+        settings.spool_directory / "ingest",  # a live collector may own the directory itself
+        collector=settings.collector,
+        source="replay",
+        testnet=settings.testnet,
+        clock=clock,
+        limits=spool_limits(settings),
+    )
+    hours = HourKeeper(
+        store=store,
+        collector=settings.collector,
+        clock=clock,
+        grace_seconds=settings.hour_grace_seconds,
+        is_replay=True,
+    )
+    started_ns = clock.wall_ns()
+    writer = SegmentWriter(spool=spool, store=store, clock=clock, hours=hours, seed=started_ns)
+    try:
+        spool.recover()
+        writer.write_all()  # what an earlier run left behind is not of this accounting
+        writer.totals = Accounts()
+        count = 0
+        for message in messages:
+            kind = RecordKind.INSTRUMENTS if message.is_instruments else RecordKind.FRAME
+            received_ns = message.received_ns or clock.wall_ns()
+            if not spool.append(kind, received_ns, 0, message.payload):
+                raise SpoolError(
+                    f"spool directory {spool.directory} is full ({spool.full_reason}); free space "
+                    "or lower VOL_STREAMER_SPOOL__DISK_FLOOR_BYTES"
+                )
+            count += 1
+            if spool.should_roll():
+                _seal_and_write(spool, writer)
+        _seal_and_write(spool, writer)
+        closed = hours.close_all("replay", f"replay-{started_ns}")
+        writer.totals.rows = dict(sorted(writer.totals.rows.items()))
+        return Accounting(count, writer.totals, len(closed))
+    finally:
+        spool.close()
+        store.close()
+
+
+def _seal_and_write(spool: Spool, writer: SegmentWriter) -> None:
+    segment = spool.roll()
+    if segment is not None:
+        spool.seal(segment)
+    writer.write_all()
