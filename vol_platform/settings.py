@@ -7,6 +7,7 @@ A nested value is reached with two underscores: ``VOL_CLICKHOUSE__PORT=8124``.  
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,7 @@ __all__ = [
     "S3Settings",
     "Settings",
     "TelegramSettings",
+    "child_environment",
     "load_settings",
 ]
 
@@ -211,3 +213,8 @@ def load_settings() -> Settings:
         )
         msg = f"settings are wrong: {lines}; correct vol.yaml or the VOL_… environment variable"
         raise SettingsError(msg) from None
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with `changes`, for a child process."""
+    return {**os.environ, **changes}  # noqa: TID251 - this is the settings seam

@@ -1,0 +1,69 @@
+"""Entry point of `vol`: the groups of commands, and one clear line for every error of ours."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vol_platform.cli import data, services, stack, views
+from vol_platform.errors import VolError
+
+__all__ = ["app"]
+
+
+class _OneLineErrors(TyperGroup):
+    """A `VolError` is one line on standard error that names the cure, and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; with ``--debug`` an error keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except VolError as error:
+            if ctx.params.get("debug"):
+                raise
+            print(f"vol: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The open options-volatility platform for Deribit: from wire to arbitrage-free surface.",
+)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from vol_platform import __version__
+
+        print(f"vol-platform {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _print_version(wanted=value), is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before the command's name."""
+
+
+stack.register(app)
+views.register(app)
+data.register(app)
+services.register(app)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,200 @@
+"""Commands that show data: surface, smile, term, atm, greeks, sql."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import RenderableType
+
+__all__ = ["register"]
+
+_PANEL = "The surface"
+
+Currency = Annotated[
+    str, typer.Option("--currency", "-c", help="The market: BTC, ETH, BTC_USDC, …")
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        help="The newest snapshot at or before this UTC time (2026-06-05T08:00); default: now.",
+    ),
+]
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a time like 2026-06-05T08:00, was {text!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _client() -> Any:
+    from vol_platform.local.running import settings_of_running_stack
+    from vol_platform.store.client import connect
+
+    return connect(settings_of_running_stack())
+
+
+def _show(*things: RenderableType) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for thing in things:
+        console.print(thing, highlight=False)
+
+
+def _surface_rows(client: Any, currency: str, at: datetime | None) -> tuple[str, pl.DataFrame]:
+    """Return the newest surface: live when no time is asked for, else the record's."""
+    from vol_platform.errors import VolError
+    from vol_platform.local.readout import newest_rows
+
+    if at is None:
+        rows = newest_rows(client, "surfaces", "live", currency, None)
+        if not rows.is_empty():
+            return "live", rows
+    rows = newest_rows(client, "surfaces", "record", currency, at)
+    if rows.is_empty():
+        when = f" at or before {at:%Y-%m-%d %H:%M} UTC" if at else ""
+        raise VolError(
+            f"there is no surface of {currency}{when}; "
+            "import boards (vol import) or start the stack (vol up)"
+        )
+    return "record", rows
+
+
+def _heading(currency: str, source: str, rows: pl.DataFrame) -> str:
+    return f"{currency}, {source}, as of {rows['snapshot_ts'][0]:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def surface(
+    currency: Currency = "BTC",
+    at: At = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the surface into this file.")] = None,
+) -> None:
+    """Show the fitted surface: term structure and smiles, or a picture of all of it."""
+    from vol_platform.local.readout import clean_quotes
+    from vol_platform.plots import overview_png, terminal
+
+    client = _client()
+    source, rows = _surface_rows(client, currency, _instant(at))
+    quotes = clean_quotes(client, currency, rows["snapshot_ts"][0]) if source == "record" else None
+    if png is not None:
+        snapshot_ts = rows["snapshot_ts"][0]
+        png.write_bytes(overview_png(rows, quotes, currency=currency, snapshot_ts=snapshot_ts))
+        print(f"{_heading(currency, source, rows)}: {png}")
+        return
+    _show(_heading(currency, source, rows), terminal.term_structure(rows))
+    if not rows.drop_nulls("a").is_empty():
+        _show(terminal.smile(rows, quotes))
+
+
+def smile(
+    expiry: Annotated[
+        str | None, typer.Argument(help="Like 26JUN26; default: nearest to 30 days.")
+    ] = None,
+    currency: Currency = "BTC",
+    at: At = None,
+) -> None:
+    """Show one expiry's smile with its quotes."""
+    from vol_platform.errors import VolError
+    from vol_platform.local.readout import clean_quotes
+    from vol_platform.plots import terminal
+    from vol_platform.plots.labels import expiry_label
+
+    client = _client()
+    source, rows = _surface_rows(client, currency, _instant(at))
+    expiries = {expiry_label(row): row for row in rows.drop_nulls("a")["expiry_ts"]}
+    if not expiries or (expiry is not None and expiry.upper() not in expiries):
+        raise VolError(
+            f"no fitted expiry {expiry or ''} of {currency}; "
+            f"those there are: {', '.join(expiries) or 'none'}"
+        )
+    quotes = clean_quotes(client, currency, rows["snapshot_ts"][0]) if source == "record" else None
+    chosen = expiries[expiry.upper()] if expiry else None
+    _show(_heading(currency, source, rows), terminal.smile(rows, quotes, expiry_ts=chosen))
+
+
+def term(currency: Currency = "BTC", at: At = None) -> None:
+    """Show at-the-money volatility by expiry."""
+    from vol_platform.plots import terminal
+
+    source, rows = _surface_rows(_client(), currency, _instant(at))
+    _show(_heading(currency, source, rows), terminal.term_structure(rows))
+
+
+def atm(
+    currency: Currency = "BTC",
+    at: At = None,
+    days: Annotated[float, typer.Option(min=0.1, help="Maturity in days.")] = 30.0,
+) -> None:
+    """Print at-the-money volatility at one constant maturity, in percent."""
+    from vol_platform.quant import term_structure
+    from vol_platform.quant.surface import Surface
+
+    source, rows = _surface_rows(_client(), currency, _instant(at))
+    fitted = Surface.from_frame(rows)
+    vol = term_structure.constant_maturity(fitted, days)
+    print(f"{_heading(currency, source, rows)}: {days:g} days {100 * float(vol):.2f} %")
+
+
+def greeks(
+    instrument: Annotated[str, typer.Argument(help="Like BTC-26JUN26-100000-C.")],
+) -> None:
+    """Show the newest greeks of one option."""
+    from rich.table import Table
+
+    from vol_platform.errors import VolError
+    from vol_platform.local.readout import newest_greeks
+
+    source, rows = newest_greeks(_client(), instrument)
+    if rows.is_empty():
+        raise VolError(
+            f"there are no greeks of {instrument}; check its name in the view `instruments`"
+        )
+    table = Table(
+        box=None, show_header=False, title=f"{instrument} ({source})", title_justify="left"
+    )
+    for name, value in rows.row(0, named=True).items():
+        table.add_row(name, f"{value:,.6g}" if isinstance(value, float) else str(value))
+    _show(table)
+
+
+def sql(
+    query: Annotated[
+        str, typer.Argument(help='One statement, e.g. "SELECT count() FROM options_quotes".')
+    ],
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format", "-f", help="A ClickHouse format: PrettyCompact, CSVWithNames, JSON, …"
+        ),
+    ] = "PrettyCompactMonoBlock",
+) -> None:
+    """Run one SQL statement against the store and print its rows."""
+    import sys
+
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from vol_platform.errors import StoreError
+
+    try:
+        answer = _client().raw_query(query, fmt=output_format)
+    except ClickHouseError as error:
+        raise StoreError(f"the store refused the query: {error}") from None
+    sys.stdout.buffer.write(answer)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    for command in (surface, smile, term, atm, greeks, sql):
+        app.command(rich_help_panel=_PANEL)(command)
