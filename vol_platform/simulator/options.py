@@ -1,0 +1,97 @@
+"""How a simulated exchange behaves: market, rates, limits and faults."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from vol_platform.errors import SettingsError
+
+__all__ = ["ChaosOptions", "ExchangeOptions", "make_options"]
+
+
+class ChaosOptions(BaseModel):
+    """Faults, all off by default; shares are probabilities per message, drawn from the seed."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    drop_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications silently lost (a gap in change_id and trade_seq)."""
+    duplicate_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications sent twice."""
+    malformed_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications cut in the middle, so that they are not JSON."""
+    unknown_field_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications whose data has one more field."""
+    unknown_instrument_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications whose instrument is in no list."""
+    reply_after_data: bool = False
+    """The reply to subscribe comes after the first data."""
+    stalled: bool = False
+    """Connections stay open and say nothing, not even heartbeats."""
+    maintenance: bool = False
+    """Every call is refused with 11051 and platform_state says locked."""
+    refuse_channels: tuple[str, ...] = ()
+    """Channels containing any of these texts are left out of the reply."""
+
+
+class ExchangeOptions(BaseModel):
+    """Everything that decides what an exchange says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0 takes a free port."""
+    seed: int = 7
+    currencies: tuple[Literal["BTC", "ETH"], ...] = ("BTC",)
+    start: AwareDatetime | None = None
+    """Simulated time at start-up; None is now."""
+    speed: float = Field(default=1.0, ge=0.0)
+    """Simulated seconds per real second; for a capture 0 is as fast as the socket takes it."""
+    rate: float = Field(default=1.0, gt=0.0, le=200.0)
+    """Multiplies how often quotes change."""
+    capture: Path | None = None
+    capture_all: bool = False
+    """Send every frame of the capture to whoever subscribes to anything."""
+    capture_end: Literal["close", "hold"] = "hold"
+    """When the capture is finished: close with 1000, or stay open."""
+    oracle_log: Path | None = None
+    """Where to write, as JSON lines, what was sent."""
+    enforce_credits: bool = True
+    client_id: str = "simulator"
+    client_secret: str = "simulator"  # noqa: S105 - guards a simulated market, not a secret
+    testnet: bool = False
+    chaos: ChaosOptions = ChaosOptions()
+
+    @property
+    def start_ms(self) -> int | None:
+        """The simulated start in milliseconds, None for now."""
+        return None if self.start is None else _milliseconds(self.start)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def make_options(**values: object) -> ExchangeOptions:
+    """Return validated options.
+
+    Raises
+    ------
+    SettingsError
+        A value is out of range; one line names it, the value and what is allowed.
+    """
+    try:
+        return ExchangeOptions.model_validate(values)
+    except ValidationError as error:
+        parts = (
+            f"--{'-'.join(str(part) for part in item['loc']).replace('_', '-')}: {item['msg']}, "
+            f"was {item['input']!r}"
+            for item in error.errors(include_url=False)
+        )
+        msg = "simulator options are wrong: " + "; ".join(parts)
+        raise SettingsError(msg) from None

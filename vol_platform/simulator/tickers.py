@@ -1,0 +1,302 @@
+"""Ticker messages of a board: market and quotes put into the exchange's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
+
+from vol_platform.simulator import noise
+from vol_platform.simulator.board import PERPETUAL_EXPIRY_MS, Board, FutureInstrument
+from vol_platform.simulator.expiries import DAY_MS, YEAR_MS, expiry_label
+from vol_platform.simulator.market import Market
+from vol_platform.simulator.pricing import coin_price
+from vol_platform.simulator.quotes import (
+    SETTLEMENT_WINDOW_MS,
+    OptionQuotes,
+    forwards,
+    option_quotes,
+    round_to_ladder,
+)
+from vol_platform.simulator.wire import (
+    FutureStatistics,
+    FutureTicker,
+    GreeksFields,
+    OptionTicker,
+    Statistics,
+)
+
+__all__ = ["TickerSource"]
+
+_Array = NDArray[np.float64]
+_NEVER_TRADED_SHARE = 0.3
+
+
+class TickerSource:
+    """Makes the tickers of one board.
+
+    Parameters
+    ----------
+    market
+        The market they are priced from.
+    board
+        The board; make a new source at 08:00 UTC.
+    """
+
+    def __init__(self, market: Market, board: Board) -> None:
+        self.market = market
+        self.board = board
+        seed = market.seed
+        count = len(board.names)
+        rows = np.arange(count)
+        opened = board.start_ms - 1
+        self._index_names = self._underlying_names()
+        # Yesterday's settlement and what traded before it: constants of the board.
+        settled = board.creation_ms < board.start_ms
+        forward, index, _ = forwards(market, board, np.array([opened]))
+        forward_of = forward[0][board.expiry_row]
+        years = (board.expiry_ms[board.expiry_row] - opened) / YEAR_MS
+        volatility = market.surface(opened).volatility(np.log(board.strike / forward_of), years)
+        settlement = coin_price(forward_of, board.strike, years, volatility, board.is_call)
+        self._settlement = np.round(settlement, 8).tolist()
+        self._settled = settled.tolist()
+        self._settlement_index = float(index[0])
+        traded = noise.uniform(seed, board.stream + 11, 0) > _NEVER_TRADED_SHARE
+        spread = np.exp(0.2 * noise.normal(seed, board.stream + 12, board.start_ms))
+        last = np.maximum(round_to_ladder(settlement * spread), 0.0001)
+        high = round_to_ladder(last * 1.25, 1)
+        low = np.maximum(round_to_ladder(last * 0.8, -1), 0.0001)
+        volume = np.round(np.exp(2.0 * noise.normal(seed, board.stream + 13, board.start_ms)), 1)
+        traded_today = traded & settled & (volume > 0.3)
+        self._last = [
+            value if has else None
+            for value, has in zip(last.tolist(), (traded & settled).tolist(), strict=True)
+        ]
+        change = np.round(100.0 * (1.0 / spread - 1.0), 4).tolist()
+        self._statistics = [
+            Statistics(round(v * p * self._settlement_index, 2), v, c, lo, hi)
+            if has
+            else Statistics(0.0, 0.0, None, None, None)
+            for v, p, c, lo, hi, has in zip(
+                volume.tolist(),
+                last.tolist(),
+                change,
+                low.tolist(),
+                high.tolist(),
+                traded_today.tolist(),
+                strict=True,
+            )
+        ]
+        minimum = market.specification.minimum_amount
+        base = np.exp(3.0 + 1.8 * noise.normal(seed, board.stream + 14, 0))
+        self._open_interest = np.where(traded, np.round(base / minimum) * minimum, 0.0)
+        self._rows = rows
+
+    def _underlying_names(self) -> list[tuple[str, str]]:
+        currency = self.board.currency
+        labels = [f"{currency}-{expiry_label(expiry)}" for expiry in self.board.expiries]
+        return [(f"SYN.{label}", label) for label in labels]
+
+    def options(self, rows: NDArray[np.int64], time_ms: NDArray[np.int64]) -> list[OptionTicker]:
+        """Return tickers of options `rows` at `time_ms`, both shape (n,), in that order."""
+        if rows.size == 0:
+            return []
+        return self._fill(option_quotes(self.market, self.board, rows, time_ms))
+
+    def _fill(self, quotes: OptionQuotes) -> list[OptionTicker]:
+        board = self.board
+        rows = quotes.rows
+        mark = np.round(quotes.mark_price, 8)
+        band = np.maximum(0.02, 0.5 * mark)
+        low = np.maximum(round_to_ladder(np.maximum(mark - band, 0.0)), _band_floor(mark))
+        high = round_to_ladder(mark + band, 1)
+        greek = quotes.greeks
+        wobble = noise.step_normal(
+            self.market.seed, board.stream[rows] + 15, quotes.time_ms, 600_000
+        )
+        interest = np.round(self._open_interest[rows] * (1.0 + 0.01 * wobble), 1)
+        expired_soon = quotes.in_settlement.tolist()
+        estimate = np.where(quotes.in_settlement, quotes.forward, quotes.index_price)
+        columns = zip(
+            rows.tolist(),
+            quotes.time_ms.tolist(),
+            quotes.forward.tolist(),
+            quotes.has_future.tolist(),
+            expired_soon,
+            board.expiry_row[rows].tolist(),
+            interest.tolist(),
+            low.tolist(),
+            high.tolist(),
+            mark.tolist(),
+            _percent(quotes.volatility),
+            quotes.index_price.tolist(),
+            np.round(greek.vega, 5).tolist(),
+            (np.round(greek.theta, 5) + 0.0).tolist(),
+            np.round(greek.rho, 5).tolist(),
+            np.round(greek.gamma, 5).tolist(),
+            np.round(greek.delta, 5).tolist(),
+            estimate.tolist(),
+            _percent(quotes.bid_volatility),
+            quotes.bid_price.tolist(),
+            quotes.bid_amount.tolist(),
+            quotes.ask_price.tolist(),
+            quotes.ask_amount.tolist(),
+            _percent(quotes.ask_volatility),
+            strict=True,
+        )
+        names = board.names
+        return [
+            OptionTicker(
+                forward,
+                "SYN.EXPIRY" if settling else self._index_names[expiry][own],
+                moment,
+                self._statistics[row],
+                "open",
+                self._settlement[row] if self._settled[row] else UNSET,
+                open_interest,
+                min_price,
+                max_price,
+                mark_price,
+                mark_iv,
+                self._last[row],
+                0.0,
+                names[row],
+                index_price,
+                GreeksFields(vega, theta, rho, gamma, delta),
+                delivery,
+                bid_iv,
+                bid,
+                bid_size,
+                ask,
+                ask_size,
+                ask_iv,
+            )
+            for (
+                row,
+                moment,
+                forward,
+                own,
+                settling,
+                expiry,
+                open_interest,
+                min_price,
+                max_price,
+                mark_price,
+                mark_iv,
+                index_price,
+                vega,
+                theta,
+                rho,
+                gamma,
+                delta,
+                delivery,
+                bid_iv,
+                bid,
+                bid_size,
+                ask,
+                ask_size,
+                ask_iv,
+            ) in columns
+        ]
+
+    def expired_options(self, time_ms: int) -> list[OptionTicker]:
+        """Return the last tickers of the expiry that ends with this board.
+
+        They are stamped `time_ms` (just after 08:00), closed, with zero greeks, volatilities at
+        their caps, and the text ``expired`` for the estimated delivery price.
+        """
+        board = self.board
+        if int(board.expiry_ms[0]) != board.end_ms:
+            return []
+        rows = np.flatnonzero(board.expiry_row == 0)
+        delivery = self.market.settlement_average(board.end_ms, board.end_ms)
+        last = self.options(rows, np.full(rows.size, board.end_ms - 1))
+        for ticker in last:
+            ticker.timestamp = time_ms
+            ticker.state = "closed"
+            ticker.estimated_delivery_price = "expired"
+            ticker.delivery_price = delivery
+            ticker.mark_iv, ticker.bid_iv, ticker.ask_iv = 250.0, 0.0, 500.0
+        return last
+
+    def futures(self, names: Iterable[str], time_ms: int) -> list[FutureTicker]:
+        """Return tickers of futures at one moment; unknown names are left out."""
+        wanted = set(names)
+        return [
+            self._future(future, time_ms)
+            for future in self.board.open_futures(time_ms)
+            if future.name in wanted
+        ]
+
+    def _future(self, future: FutureInstrument, time_ms: int) -> FutureTicker:
+        market = self.market
+        seed = market.seed
+        stream = noise.stream_of(future.name)
+        tick = market.specification.future_tick
+        index = float(market.index_price(time_ms)[0])
+        perpetual = future.expiry_ms == PERPETUAL_EXPIRY_MS
+        premium = 0.0003 * float(noise.step_normal(seed, stream, time_ms, 3_600_000))
+        if perpetual:
+            mark = round(index * (1.0 + premium), 2)
+        else:
+            years = max(future.expiry_ms - time_ms, 0) / YEAR_MS
+            mark = round(index * float(np.exp(market.basis_rate(time_ms)[0] * years)), 2)
+        settling = not perpetual and future.expiry_ms - time_ms <= SETTLEMENT_WINDOW_MS
+        estimate = market.settlement_average(future.expiry_ms, time_ms) if settling else index
+        if settling:
+            mark = estimate
+        lean = float(noise.step_normal(seed, stream + 1, time_ms, 700))
+        half = tick if perpetual else 5.0 * tick
+        bid = round(float(np.floor((mark + lean * half - 0.5 * half) / tick)) * tick, 2)
+        ask = round(bid + max(tick, half), 2)
+        sizes = noise.step_normal(seed, stream + np.array([2, 3]), time_ms, 900)
+        lots = np.maximum(np.round(np.exp(8.0 + 1.2 * sizes)), 1.0) * 10.0
+        day = float(noise.step_normal(seed, stream + 4, time_ms, DAY_MS))
+        volume = round(float(np.exp((8.5 if perpetual else 5.5) + 0.4 * day)), 8)
+        funding = round(premium * 0.1, 8)
+        settlement: float | UnsetType = UNSET
+        if future.creation_ms < self.board.start_ms:
+            settlement = self._settlement_index
+        return FutureTicker(
+            timestamp=time_ms,
+            stats=FutureStatistics(
+                volume_notional=round(volume * index, 0),
+                volume_usd=round(volume * index, 0),
+                volume=volume,
+                price_change=round(100.0 * (index / self._settlement_index - 1.0), 4),
+                low=_to_tick(min(bid, self._settlement_index) * 0.985, tick),
+                high=_to_tick(max(ask, self._settlement_index) * 1.015, tick),
+            ),
+            state="open",
+            settlement_price=settlement,
+            open_interest=round(float(np.exp(20.8 if perpetual else 17.5)) / 10.0, 0) * 10.0,
+            min_price=_to_tick(mark * 0.985, tick),
+            max_price=_to_tick(mark * 1.015, tick),
+            mark_price=mark,
+            last_price=bid,
+            instrument_name=future.name,
+            index_price=index,
+            estimated_delivery_price=estimate,
+            best_bid_price=bid,
+            best_bid_amount=float(lots[0]),
+            best_ask_price=ask,
+            best_ask_amount=float(lots[1]),
+            interest_value=round(premium * 10.0, 16) if perpetual else UNSET,
+            current_funding=0.0 if perpetual else UNSET,
+            funding_8h=funding if perpetual else UNSET,
+        )
+
+
+def _to_tick(price: float, tick: float) -> float:
+    return round(round(price / tick) * tick, 2)
+
+
+def _percent(volatility: _Array) -> list[float]:
+    result: list[float] = np.round(100.0 * volatility, 2).tolist()
+    return result
+
+
+def _band_floor(mark: _Array) -> _Array:
+    return np.where(mark < 0.005, 0.0001, 0.0005)
