@@ -29,110 +29,131 @@ UNION DISTINCT
 SELECT DISTINCT currency FROM live_surfaces WHERE computed_ts > now() - INTERVAL 2 DAY
 ORDER BY currency"""
 
-# The newest surface in the time range: the live view's while it runs, else the record's.
-_NEWEST = """\
-WITH candidates AS
+_EXPIRY = "formatDateTime(expiry_ts, '%d%b%y')"
+_CHOSEN = "toUnixTimestamp(expiry_ts) = toUInt32OrZero(${expiry:singlequote})"
+
+
+def _newest(name: str, record_table: str, live_table: str, columns: str, key: str) -> str:
+    """Rows of the newest instant in the time range: the live view's, else the record's."""
+    return f"""\
+{name}_candidates AS
 (
-    SELECT toDateTime64(snapshot_ts, 3, 'UTC') AS as_of, expiry_ts, expiry_years, forward,
-           a, b, rho, m, sigma, atm_vol, vol_error, status, reason, rmse, in_spread_share, quotes,
-           k_minimum, k_maximum
-    FROM surfaces
-    WHERE currency = ${currency:singlequote}
-      AND snapshot_ts = (SELECT max(snapshot_ts) FROM surfaces
-                         WHERE currency = ${currency:singlequote} AND $__timeFilter(snapshot_ts))
+    SELECT toDateTime64(snapshot_ts, 3, 'UTC') AS as_of, {columns}
+    FROM {record_table}
+    WHERE currency = ${{currency:singlequote}}
+      AND snapshot_ts = (SELECT max(snapshot_ts) FROM {record_table}
+                         WHERE currency = ${{currency:singlequote}} AND $__timeFilter(snapshot_ts))
     UNION ALL
-    SELECT snapshot_ts AS as_of, expiry_ts, expiry_years, forward,
-           a, b, rho, m, sigma, atm_vol, vol_error, status, reason, rmse, in_spread_share, quotes,
-           k_minimum, k_maximum
-    FROM live_surfaces
-    WHERE currency = ${currency:singlequote}
-      AND computed_ts = (SELECT max(computed_ts) FROM live_surfaces
-                         WHERE currency = ${currency:singlequote}
+    SELECT snapshot_ts AS as_of, {columns}
+    FROM {live_table}
+    WHERE currency = ${{currency:singlequote}}
+      AND computed_ts = (SELECT max(computed_ts) FROM {live_table}
+                         WHERE currency = ${{currency:singlequote}}
                            AND $__timeFilter_ms(computed_ts))
 ),
-newest AS
+{name} AS
 (
-    SELECT * FROM candidates WHERE as_of = (SELECT max(as_of) FROM candidates) LIMIT 1 BY expiry_ts
+    SELECT * FROM {name}_candidates
+    WHERE as_of = (SELECT max(as_of) FROM {name}_candidates) LIMIT 1 BY {key}
+)"""
+
+
+_SURFACE = _newest(
+    "surface",
+    "surfaces",
+    "live_surfaces",
+    "expiry_ts, expiry_years, forward, atm_vol, vol_error, status, reason, rmse, "
+    "in_spread_share, quotes, k_minimum, k_maximum",
+    "expiry_ts",
 )
-"""
-
-_EXPIRY = "formatDateTime(expiry_ts, '%d%b%y')"
-
-
-def _svi(k: str) -> str:
-    """Volatility of raw SVI at log-moneyness `k` (Gatheral 2004)."""
-    return (
-        f"sqrt((a + b * (rho * ({k} - m) + sqrt(pow({k} - m, 2) + sigma * sigma))) / expiry_years)"
+# The surface at every listed strike, out-of-the-money side: exact, whatever the model of the slice.
+_SMILES = (
+    _newest(
+        "options",
+        "options_greeks",
+        "live_greeks",
+        "expiry_ts, instrument_name, strike, is_call, forward, vol, vol_source, delta",
+        "instrument_name",
     )
-
+    + """,
+smiles AS
+(
+    SELECT expiry_ts, log(strike / forward) AS log_moneyness, vol,
+           if(is_call, delta, 1 + delta) AS call_delta
+    FROM options
+    WHERE vol_source = 'surface' AND is_call = (strike >= forward) AND vol IS NOT NULL
+)"""
+)
 
 EXPIRIES = (
-    _NEWEST
-    + f"""\
-SELECT {_EXPIRY} AS __text, toString(toUnixTimestamp(expiry_ts)) AS __value
-FROM newest WHERE forward IS NOT NULL ORDER BY expiry_ts"""
+    f"WITH {_SURFACE}\n"
+    f"SELECT {_EXPIRY} AS __text, toString(toUnixTimestamp(expiry_ts)) AS __value\n"
+    "FROM surface WHERE status != 'refused' ORDER BY expiry_ts"
 )
 
-SURFACE_AGE = (
-    _NEWEST
-    + """\
+SURFACE_AGE = f"""\
+WITH {_SURFACE}
 SELECT dateDiff('millisecond', max(as_of), now64(3)) / 1000 AS age,
        countIf(status = 'ok' OR status = 'repaired') AS sound,
        countIf(status = 'refused') AS refused,
        sum(in_spread_share * quotes) / sum(if(isNull(in_spread_share), 0, quotes)) AS in_spread
-FROM newest"""
-)
+FROM surface"""
 
-_DEVIATIONS = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
+_DELTAS = {"5P": 0.95, "10P": 0.9, "25P": 0.75, "25C": 0.25, "10C": 0.1, "5C": 0.05}
+"""Columns of the surface table and the call delta of each."""
 
-SURFACE_TABLE = (
-    _NEWEST
-    + f"""\
-SELECT {_EXPIRY} AS expiry, 365 * expiry_years AS days, forward, atm_vol,
-"""
-    + ",\n".join(
-        f"       {_svi(f'({deviations} * atm_vol * sqrt(expiry_years))')} AS `{deviations:+g} σ`"
-        for deviations in _DEVIATIONS
+
+def _at_delta(name: str, call_delta: float) -> str:
+    """Vol at a call delta: straight line between the two listed strikes around it."""
+    after = f"arrayFirstIndex(p -> p.1 >= {call_delta}, points)"
+    step = f"(points[{after}].1 - points[{after} - 1].1)"
+    return (
+        f"if({after} > 1, points[{after} - 1].2 + (points[{after}].2 - points[{after} - 1].2)"
+        f" * ({call_delta} - points[{after} - 1].1) / {step}, NULL) AS `{name}`"
     )
-    + """,
-       rmse, in_spread_share, quotes, status, reason
-FROM newest ORDER BY expiry_ts"""
-)
 
-FIT = (
-    _NEWEST
-    + f"""\
-, points AS
+
+_COLUMNS = [_at_delta(name, call_delta) for name, call_delta in _DELTAS.items()]
+_PUTS, _CALLS = ",\n       ".join(_COLUMNS[:3]), ",\n       ".join(_COLUMNS[3:])
+
+SURFACE_TABLE = f"""\
+WITH {_SURFACE},
+{_SMILES},
+curves AS
 (
-    SELECT *, k_minimum - 0.05 * (k_maximum - k_minimum)
-                + arrayJoin(range(101)) / 100 * 1.1 * (k_maximum - k_minimum) AS log_moneyness
-    FROM newest
-    WHERE toUnixTimestamp(expiry_ts) = toUInt32OrZero(${{expiry:singlequote}})
+    SELECT expiry_ts,
+           arraySort(groupArray((assumeNotNull(call_delta), assumeNotNull(vol)))) AS points
+    FROM smiles GROUP BY expiry_ts
 )
-SELECT log_moneyness, {_svi("log_moneyness")} AS fit FROM points ORDER BY log_moneyness"""
-)
+SELECT {_EXPIRY} AS expiry, 365 * s.expiry_years AS days, s.forward AS forward,
+       {_PUTS},
+       s.atm_vol AS ATM,
+       {_CALLS},
+       s.rmse AS rmse, s.in_spread_share AS in_spread, s.quotes AS quotes,
+       s.status AS status, s.reason AS reason
+FROM surface AS s LEFT JOIN curves AS c ON c.expiry_ts = s.expiry_ts
+ORDER BY s.expiry_ts"""
 
-QUOTES = (
-    _NEWEST
-    + """\
-SELECT log(toFloat64(i.strike) / n.forward) AS log_moneyness,
+FIT = f"""\
+WITH {_SMILES}
+SELECT log_moneyness, vol AS fit FROM smiles WHERE {_CHOSEN} ORDER BY log_moneyness"""
+
+QUOTES = f"""\
+WITH {_SURFACE}
+SELECT log(toFloat64(i.strike) / s.forward) AS log_moneyness,
        toFloat64(q.bid_iv) / 100 AS bid, toFloat64(q.ask_iv) / 100 AS ask
 FROM options_quotes_latest AS q
 INNER JOIN instruments AS i ON i.instrument_name = q.instrument_name AND i.currency = q.currency
-INNER JOIN newest AS n ON toUnixTimestamp(n.expiry_ts) = toUnixTimestamp(i.expiry_ts)
-WHERE q.currency = ${currency:singlequote} AND $__timeFilter_ms(q.exchange_ts)
-  AND toUnixTimestamp(n.expiry_ts) = toUInt32OrZero(${expiry:singlequote})
-  AND (i.option_type = 'call') = (toFloat64(i.strike) >= n.forward)
-  AND log_moneyness BETWEEN n.k_minimum - 0.2 AND n.k_maximum + 0.2
+INNER JOIN surface AS s ON toUnixTimestamp(s.expiry_ts) = toUnixTimestamp(i.expiry_ts)
+WHERE q.currency = ${{currency:singlequote}} AND $__timeFilter_ms(q.exchange_ts)
+  AND toUnixTimestamp(i.expiry_ts) = toUInt32OrZero(${{expiry:singlequote}})
+  AND (i.option_type = 'call') = (toFloat64(i.strike) >= s.forward)
 ORDER BY log_moneyness"""
-)
 
-TERM_STRUCTURE = (
-    _NEWEST
-    + """\
+TERM_STRUCTURE = f"""\
+WITH {_SURFACE}
 SELECT 365 * expiry_years AS days, atm_vol, atm_vol - vol_error AS low, atm_vol + vol_error AS high
-FROM newest WHERE atm_vol IS NOT NULL ORDER BY days"""
-)
+FROM surface WHERE atm_vol IS NOT NULL ORDER BY days"""
 
 ATM_HISTORY = """\
 SELECT snapshot_ts AS time, concat(toString(round(days)), ' d') AS maturity, atm_vol

@@ -95,23 +95,23 @@ def _now() -> list[Any]:
         ),
         panels.heat_table(
             "Surface",
-            "Fitted volatility per expiry at the money and at multiples of the at-the-money "
-            "standard deviation (negative: strikes below the forward).",
+            "Fitted volatility per expiry and forward delta, between listed strikes by a straight "
+            "line; fit quality and status beside it.",
             queries.SURFACE_TABLE,
-            heat="atm_vol|.* σ",
+            heat="/^(ATM|[0-9]+[PC])$/",
             properties={
                 "days": {"unit": "d", "decimals": 1},
                 "forward": {"unit": "currencyUSD", "decimals": 0},
                 "rmse": {"unit": "percentunit", "decimals": 2},
-                "in_spread_share": {"unit": "percentunit", "decimals": 0},
+                "in_spread": {"unit": "percentunit", "decimals": 0},
             },
             width=24,
             height=12,
         ),
         panels.curve(
             "Smile",
-            "Fit of the chosen expiry and its out-of-the-money quotes (the exchange's bid and ask "
-            "volatilities).",
+            "Fit of the chosen expiry at the listed strikes and its newest out-of-the-money quotes "
+            "(the exchange's bid and ask volatilities).",
             [
                 (queries.FIT, "log_moneyness", [("fit", "lines")]),
                 (queries.QUOTES, "log_moneyness", [("bid", "points"), ("ask", "points")]),
