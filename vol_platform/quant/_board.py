@@ -1,0 +1,324 @@
+"""One cleaned option board as arrays, and what of it a fit may use."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from vol_platform.quant import black76, implied
+from vol_platform.quant._compile import kernel
+from vol_platform.quant.cleaning import BOUND, TWO_SIDED, QuoteRules
+from vol_platform.quant.errors import QuantError
+
+__all__ = ["Board", "FitQuotes"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_SECONDS_PER_YEAR = 365.0 * 86_400.0
+
+_REQUIRED = (
+    "expiry_ts", "expiry_years", "strike", "is_call", "is_inverse", "bid_price", "ask_price",
+    "usage", "forward",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FitQuotes:
+    """Out-of-the-money quotes in volatility, flat arrays sorted by expiry and log-moneyness.
+
+    Attributes
+    ----------
+    offsets
+        Rows of expiry i are ``offsets[i] .. offsets[i+1]-1``; shape (expiries + 1,).
+    k
+        ``ln(strike / forward)``.
+    bid_vol, ask_vol, mid, half
+        Decimals; a bound has only one of bid and ask, its `mid` is that side and `half` 0.
+    unit
+        Half spread with the tick's noise and a floor: the yardstick of a residual.
+    kind
+        0 two-sided, 1 upper bound, 2 lower bound.
+    weight
+        Falls with the quote's age.
+    row
+        Index into the board's rows.
+    eligible
+        Two-sided out-of-the-money quotes per expiry, used or not: the base of the retained share.
+    """
+
+    offsets: IntArray
+    k: FloatArray
+    bid_vol: FloatArray
+    ask_vol: FloatArray
+    mid: FloatArray
+    half: FloatArray
+    unit: FloatArray
+    kind: IntArray
+    weight: FloatArray
+    row: IntArray
+    eligible: IntArray
+
+    def two_sided(self, expiry: int) -> BoolArray:
+        """Mask over the flat arrays: two-sided quotes of one expiry."""
+        mask = np.zeros(self.k.size, dtype=bool)
+        mask[self.offsets[expiry] : self.offsets[expiry + 1]] = True
+        return np.asarray(mask & (self.kind == 0), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """The quotes of one currency at one instant, by expiry.
+
+    Attributes
+    ----------
+    currency
+        The market: BTC, ETH, BTC_USDC, …
+    snapshot_ts
+        As-of instant, UTC; None for a synthetic board (event time is then calendar time).
+    expiry_ts
+        Delivery of each expiry, UTC, increasing; shape (n,).
+    expiry_years
+        ACT/365; shape (n,).
+    forward
+        USD; NaN where unknown; shape (n,).
+    forward_uncertainty
+        Half width of the parity interval, basis points; NaN where unknown.
+    is_inverse
+        Premiums in coin (True) or in USD (False), one convention per board.
+    offsets
+        Rows of expiry i are ``offsets[i] .. offsets[i+1]-1``.
+    strike, is_call, bid_price, ask_price, tick_size, age_seconds, usage
+        One entry per row, sorted by expiry, strike, put before call; absent prices are NaN;
+        `usage` is 0 two-sided, 1 bound.
+    rules
+        The limits for the rules that need a forward.
+    """
+
+    currency: str
+    snapshot_ts: datetime | None
+    expiry_ts: tuple[datetime, ...]
+    expiry_years: FloatArray
+    forward: FloatArray
+    forward_uncertainty: FloatArray
+    is_inverse: bool
+    offsets: IntArray
+    strike: FloatArray
+    is_call: BoolArray
+    bid_price: FloatArray
+    ask_price: FloatArray
+    tick_size: FloatArray
+    age_seconds: FloatArray
+    usage: IntArray
+    rules: QuoteRules = field(default_factory=QuoteRules)
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame, rules: QuoteRules | None = None) -> Board:
+        """Board from rows of `quotes_clean` left-joined with `forward_curve.forward`.
+
+        Parameters
+        ----------
+        frame
+            One snapshot of one currency.  Needed: expiry_ts, expiry_years, strike, is_call,
+            is_inverse, bid_price, ask_price, usage, forward; used when present: snapshot_ts,
+            currency, tick_size, age_seconds, uncertainty_basis_points.  Rows with a usage other
+            than ``two_sided`` and ``bound`` are left out.
+        rules
+            Limits of the quote rules.
+
+        Raises
+        ------
+        QuantError
+            A needed column is missing, or rows of several snapshots or currencies are mixed.
+        """
+        missing = [name for name in _REQUIRED if name not in frame.columns]
+        if missing:
+            msg = f"a board needs the columns {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
+            raise QuantError(msg)
+        for name in ("snapshot_ts", "currency", "is_inverse"):
+            if name in frame.columns and frame[name].n_unique() > 1:
+                count = frame[name].n_unique()
+                msg = f"a board is one snapshot of one market; {name} has {count} values"
+                raise QuantError(msg)
+        used = frame.filter(pl.col("usage").is_in([TWO_SIDED, BOUND]) & (pl.col("strike") > 0))
+        used = used.sort("expiry_ts", "strike", "is_call")
+        expiries = used["expiry_ts"]
+        starts = (
+            np.flatnonzero(np.r_[True, expiries.to_numpy()[1:] != expiries.to_numpy()[:-1]])
+            if used.height
+            else np.empty(0, dtype=np.int64)
+        )
+        return cls(
+            currency=str(frame["currency"][0]) if _has(frame, "currency") else "",
+            snapshot_ts=_instant(frame["snapshot_ts"][0]) if _has(frame, "snapshot_ts") else None,
+            expiry_ts=tuple(_instant(value) for value in expiries.gather(starts).to_list()),
+            expiry_years=_floats(used, "expiry_years")[starts],
+            forward=_floats(used, "forward")[starts],
+            forward_uncertainty=_floats(used, "uncertainty_basis_points")[starts],
+            is_inverse=bool(frame["is_inverse"][0]) if frame.height else True,
+            offsets=np.append(starts, used.height).astype(np.int64),
+            strike=_floats(used, "strike"),
+            is_call=used["is_call"].to_numpy().astype(np.bool_),
+            bid_price=_floats(used, "bid_price"),
+            ask_price=_floats(used, "ask_price"),
+            tick_size=_floats(used, "tick_size"),
+            age_seconds=np.nan_to_num(_floats(used, "age_seconds"), nan=0.0),
+            usage=(used["usage"] != TWO_SIDED).to_numpy().astype(np.int64),
+            rules=rules or QuoteRules(),
+        )
+
+    @cached_property
+    def fit_quotes(self) -> FitQuotes:
+        """Quotes a fit may use: out-of-the-money side, in volatility; computed once."""
+        return _fit_quotes(self)
+
+
+def _has(frame: pl.DataFrame, name: str) -> bool:
+    return name in frame.columns and frame.height > 0
+
+
+def _floats(frame: pl.DataFrame, name: str) -> FloatArray:
+    if name not in frame.columns:
+        return np.full(frame.height, np.nan)
+    column = frame[name].cast(pl.Float64).fill_null(float("nan"))
+    return np.ascontiguousarray(column.to_numpy(), dtype=np.float64)
+
+
+def _instant(value: datetime) -> datetime:
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+@kernel
+def _inverse_vega(k: float, vol: float, years: float) -> float:
+    """Volatility per unit of price/forward."""
+    deviation = vol * math.sqrt(years)
+    d1 = -k / deviation + 0.5 * deviation
+    density = math.exp(-0.5 * d1 * d1) / math.sqrt(2.0 * math.pi)
+    return 1.0 / max(density * math.sqrt(years), 1e-12)
+
+
+@kernel
+def _collect(
+    offsets, years, forward, strike, is_call, bid_vol, ask_vol, has_bid, has_ask, tick, age, usage,
+    is_inverse, maximum_spread, age_scale, vol_floor, minimum_years,
+):  # fmt: skip
+    """Select and measure the out-of-the-money quotes; see `FitQuotes`."""
+    n = years.size
+    size = 2 * strike.size
+    out_offsets = np.zeros(n + 1, dtype=np.int64)
+    eligible = np.zeros(n, dtype=np.int64)
+    k = np.empty(size)
+    low = np.empty(size)
+    high = np.empty(size)
+    mid = np.empty(size)
+    half = np.empty(size)
+    unit = np.empty(size)
+    weight = np.empty(size)
+    kind = np.empty(size, dtype=np.int64)
+    row = np.empty(size, dtype=np.int64)
+    at = 0
+    for i in range(n):
+        F = forward[i]
+        if F > 0.0 and math.isfinite(F) and years[i] > minimum_years:
+            for q in range(offsets[i], offsets[i + 1]):
+                if (strike[q] >= F) != is_call[q]:
+                    continue
+                both = has_bid[q] and has_ask[q]
+                if both:
+                    eligible[i] += 1
+                x = math.log1p((strike[q] - F) / F)
+                step = tick[q] if is_inverse else tick[q] / F
+                if not math.isfinite(step):
+                    step = 0.0
+                fresh = math.exp(-age[q] / age_scale)
+                bid_ok = has_bid[q] and math.isfinite(bid_vol[q]) and bid_vol[q] > 0.0
+                ask_ok = has_ask[q] and math.isfinite(ask_vol[q]) and ask_vol[q] > 0.0
+                for side in range(3):
+                    if side == 0:
+                        if not (usage[q] == 0 and bid_ok and ask_ok):
+                            continue
+                        if ask_vol[q] - bid_vol[q] > maximum_spread:
+                            continue
+                        low[at], high[at] = bid_vol[q], ask_vol[q]
+                        centre = 0.5 * (bid_vol[q] + ask_vol[q])
+                        width = 0.5 * (ask_vol[q] - bid_vol[q])
+                    elif side == 1:
+                        if not ask_ok:
+                            continue
+                        low[at], high[at] = np.nan, ask_vol[q]
+                        centre = ask_vol[q]
+                        width = 0.0
+                    else:
+                        # A bid under the smallest number of ticks carries no information.
+                        if not bid_ok or (usage[q] != 0 and has_ask[q]):
+                            continue
+                        low[at], high[at] = bid_vol[q], np.nan
+                        centre = bid_vol[q]
+                        width = 0.0
+                    noise = 0.5 * step * _inverse_vega(x, centre, years[i])
+                    k[at] = x
+                    mid[at] = centre
+                    half[at] = width
+                    base = max(width, vol_floor)
+                    unit[at] = math.sqrt(base * base + noise * noise)
+                    kind[at] = side
+                    weight[at] = fresh if side == 0 else 0.3 * fresh
+                    row[at] = q
+                    at += 1
+                    if side == 0:
+                        break
+        out_offsets[i + 1] = at
+    return (
+        out_offsets, k[:at].copy(), low[:at].copy(), high[:at].copy(), mid[:at].copy(),
+        half[:at].copy(), unit[:at].copy(), kind[:at].copy(), weight[:at].copy(), row[:at].copy(),
+        eligible,
+    )  # fmt: skip
+
+
+def _fit_quotes(board: Board) -> FitQuotes:
+    counts = np.diff(board.offsets)
+    years = np.repeat(board.expiry_years, counts)
+    forward = np.repeat(board.forward, counts)
+    factor = forward if board.is_inverse else np.ones_like(forward)
+    vols = [
+        implied.implied_vol(price * factor, forward, board.strike, years, board.is_call)
+        for price in (board.bid_price, board.ask_price)
+    ]
+    rules = board.rules
+    arrays = _collect(
+        board.offsets, board.expiry_years, board.forward, board.strike, board.is_call,
+        vols[0], vols[1], board.bid_price > 0, board.ask_price > 0, board.tick_size,
+        board.age_seconds, board.usage, board.is_inverse, rules.maximum_spread_vol,
+        rules.age_scale_seconds, rules.vol_floor,
+        rules.settlement_window_seconds / _SECONDS_PER_YEAR,
+    )  # fmt: skip
+    offsets, k, low, high, mid, half, unit, kind, weight, row, eligible = arrays
+    return FitQuotes(offsets, k, low, high, mid, half, unit, kind, weight, row, eligible)
+
+
+def synthetic_board() -> Board:
+    """Make a small board of three expiries, to warm the kernels up."""
+    years = np.array([7.0, 30.0, 90.0]) / 365.0
+    forward = 100.0
+    k = np.linspace(-0.3, 0.3, 13)
+    strike = np.tile(forward * np.exp(k), years.size)
+    is_call = strike >= forward
+    vol = np.tile(0.5 + 0.4 * k * k - 0.05 * k, years.size)
+    T = np.repeat(years, k.size)
+    price = black76.price_coin(np.full(strike.size, forward), strike, T, vol, is_call)
+    return Board(
+        currency="", snapshot_ts=None,
+        expiry_ts=tuple(datetime(2000, 1, 1 + i, 8, tzinfo=UTC) for i in range(years.size)),
+        expiry_years=years, forward=np.full(years.size, forward),
+        forward_uncertainty=np.ones(years.size), is_inverse=True,
+        offsets=np.arange(years.size + 1) * k.size, strike=strike, is_call=is_call,
+        bid_price=price * 0.98, ask_price=price * 1.02, tick_size=np.full(strike.size, 1e-4),
+        age_seconds=np.zeros(strike.size), usage=np.zeros(strike.size, dtype=np.int64),
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Settings of a calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vol_platform.quant.errors import QuantError
+
+__all__ = ["MODELS", "SurfaceConfig"]
+
+MODELS = ("svi", "essvi", "ssvi")
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceConfig:
+    """How a surface is fitted.
+
+    Attributes
+    ----------
+    model
+        ``svi`` (default), ``essvi`` or ``ssvi``.
+    residual
+        Add the residual spline to SVI slices with enough quotes.
+    roughness
+        Price of bending the residual; larger is smoother.
+    rich_quotes
+        Two-sided quotes from which a slice is fitted freely.
+    weekend_weight
+        Event-time weight of a weekend second, for interpolation between expiries.
+    rounds
+        Escalation rounds of the joint fit before the guarantee layer takes over.
+    """
+
+    model: str = "svi"
+    residual: bool = True
+    roughness: float = 0.02
+    rich_quotes: int = 8
+    weekend_weight: float = 0.85
+    rounds: int = 14
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            msg = f"model must be one of {', '.join(MODELS)}, was {self.model!r}"
+            raise QuantError(msg)
+        if not 0.0 < self.weekend_weight <= 1.0:
+            msg = f"weekend_weight must be in (0, 1], was {self.weekend_weight}"
+            raise QuantError(msg)

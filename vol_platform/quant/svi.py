@@ -1,0 +1,260 @@
+"""SVI: one smile in five parameters, in its three coordinate systems.
+
+Raw (Gatheral 2004), natural, and the trader's Jump-Wings (Gatheral and Jacquier 2014):
+
+    raw      w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2))
+    natural  w(k) = delta + omega/2 (1 + zeta rho y + sqrt((zeta y + rho)^2 + 1 - rho^2)),
+             y = k - mu
+    JW       v = w(0)/T, psi = d sqrt(w)/dk at the money, p and c = put and call wing slopes over
+             sqrt(w(0)), v_tilde = smallest variance / T
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vol_platform.quant._calibrate import RICH, calibrate_rows
+from vol_platform.quant._slices import ROW, row_to_raw
+from vol_platform.quant.errors import QuantError
+
+__all__ = [
+    "JumpWings",
+    "Natural",
+    "Raw",
+    "fit",
+    "jw_to_raw",
+    "natural_to_raw",
+    "raw_to_jw",
+    "raw_to_natural",
+    "total_variance",
+    "total_variance_derivatives",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Raw(NamedTuple):
+    """Raw SVI parameters: total variance, its slope per unit of k, dimensionless, k, k."""
+
+    a: float
+    b: float
+    rho: float
+    m: float
+    sigma: float
+
+
+class Natural(NamedTuple):
+    """Natural SVI parameters."""
+
+    delta: float
+    mu: float
+    rho: float
+    omega: float
+    zeta: float
+
+
+class JumpWings(NamedTuple):
+    """SVI-JW parameters, all per year of the given expiry."""
+
+    v: float
+    psi: float
+    p: float
+    c: float
+    v_tilde: float
+
+
+def total_variance(
+    k: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    rho: npt.ArrayLike,
+    m: npt.ArrayLike,
+    sigma: npt.ArrayLike,
+) -> FloatArray:
+    """Total variance ``w = vol^2 T`` of raw SVI; everything broadcasts.
+
+    Examples
+    --------
+    >>> round(float(total_variance(0.0, 0.04, 0.4, -0.4, 0.05, 0.1)), 6)
+    0.092721
+    """
+    x = np.asarray(k, dtype=np.float64) - np.asarray(m, dtype=np.float64)
+    s = np.asarray(sigma, dtype=np.float64)
+    hyperbola = np.asarray(rho, dtype=np.float64) * x + np.sqrt(x * x + s * s)
+    return np.asarray(np.asarray(a, dtype=np.float64) + np.asarray(b, dtype=np.float64) * hyperbola)
+
+
+def total_variance_derivatives(
+    k: npt.ArrayLike, a: float, b: float, rho: float, m: float, sigma: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """``w``, ``dw/dk`` and ``d2w/dk2`` of raw SVI, each of the shape of `k`."""
+    x = np.asarray(k, dtype=np.float64) - m
+    root = np.sqrt(x * x + sigma * sigma)
+    return (
+        np.asarray(a + b * (rho * x + root)),
+        np.asarray(b * (rho + x / root)),
+        np.asarray(b * sigma * sigma / root**3),
+    )
+
+
+def raw_to_jw(
+    a: float, b: float, rho: float, m: float, sigma: float, *, expiry_years: float
+) -> JumpWings:
+    """Jump-Wings parameters of a raw slice (Gatheral and Jacquier 2014, equation 3.5).
+
+    Raises
+    ------
+    QuantError
+        `expiry_years` or the variance at the money is not positive.
+    """
+    root = math.sqrt(m * m + sigma * sigma)
+    w0 = a + b * (root - rho * m)
+    if not (expiry_years > 0 and w0 > 0):
+        msg = f"expiry_years and w(0) must be > 0, were {expiry_years:g} and {w0:g}"
+        raise QuantError(msg)
+    unit = math.sqrt(w0)
+    return JumpWings(
+        v=w0 / expiry_years,
+        psi=0.5 * b / unit * (rho - m / root),
+        p=b * (1 - rho) / unit,
+        c=b * (1 + rho) / unit,
+        v_tilde=(a + b * sigma * math.sqrt(1 - rho * rho)) / expiry_years,
+    )
+
+
+def jw_to_raw(
+    v: float, psi: float, p: float, c: float, v_tilde: float, *, expiry_years: float
+) -> Raw:
+    """Raw parameters of a Jump-Wings slice (Gatheral and Jacquier 2014, Lemma 3.2).
+
+    Raises
+    ------
+    QuantError
+        The parameters describe no SVI slice.
+    """
+    if not (expiry_years > 0 and v > 0 and p >= 0 and c >= 0 and p + c > 0):
+        msg = f"need expiry_years, v, p + c > 0 and p, c >= 0, were {(expiry_years, v, p, c)}"
+        raise QuantError(msg)
+    w0 = v * expiry_years
+    unit = math.sqrt(w0)
+    b = 0.5 * unit * (c + p)
+    rho = 1.0 - p * unit / b
+    beta = rho - 2.0 * psi * unit / b
+    if not abs(beta) <= 1.0:
+        msg = f"psi {psi:g} is outside what p {p:g} and c {c:g} allow (|beta| = {abs(beta):g} > 1)"
+        raise QuantError(msg)
+    bend = math.sqrt(1.0 - rho * rho)
+    # beta = m / sqrt(m^2 + sigma^2); with sigma as unit, m = beta / sqrt(1 - beta^2) sigma.
+    root = math.sqrt(max(1.0 - beta * beta, 0.0))
+    # (v - v_tilde) T = b sqrt(m^2+s^2) (1 - rho beta - bend root), all proportional to the scale.
+    shape = 1.0 - rho * beta - bend * root
+    if shape < 1e-14:
+        msg = f"psi {psi:g} puts the minimum at the money, where v_tilde does not fix the curvature"
+        raise QuantError(msg)
+    hypotenuse = (v - v_tilde) * expiry_years / (b * shape)
+    sigma = root * hypotenuse
+    return Raw(
+        a=v_tilde * expiry_years - b * sigma * bend,
+        b=b,
+        rho=rho,
+        m=beta * hypotenuse,
+        sigma=sigma,
+    )
+
+
+def raw_to_natural(a: float, b: float, rho: float, m: float, sigma: float) -> Natural:
+    """Natural parameters of a raw slice (Gatheral and Jacquier 2014, Lemma 3.1).
+
+    Raises
+    ------
+    QuantError
+        `sigma` is not positive or the size of rho is not below 1.
+    """
+    if not (sigma > 0 and abs(rho) < 1):
+        msg = f"need sigma > 0 and |rho| < 1, were {sigma:g} and {rho:g}"
+        raise QuantError(msg)
+    bend = math.sqrt(1.0 - rho * rho)
+    omega = 2.0 * b * sigma / bend
+    return Natural(
+        delta=a - 0.5 * omega * (1.0 - rho * rho),
+        mu=m + rho * sigma / bend,
+        rho=rho,
+        omega=omega,
+        zeta=bend / sigma,
+    )
+
+
+def natural_to_raw(delta: float, mu: float, rho: float, omega: float, zeta: float) -> Raw:
+    """Raw parameters of a natural slice.
+
+    Raises
+    ------
+    QuantError
+        `zeta` is not positive or the size of rho is not below 1.
+    """
+    if not (zeta > 0 and abs(rho) < 1):
+        msg = f"need zeta > 0 and |rho| < 1, were {zeta:g} and {rho:g}"
+        raise QuantError(msg)
+    bend = math.sqrt(1.0 - rho * rho)
+    return Raw(
+        a=delta + 0.5 * omega * (1.0 - rho * rho),
+        b=0.5 * omega * zeta,
+        rho=rho,
+        m=mu - rho / zeta,
+        sigma=bend / zeta,
+    )
+
+
+def fit(
+    k: npt.ArrayLike,
+    bid_vol: npt.ArrayLike,
+    ask_vol: npt.ArrayLike,
+    expiry_years: float,
+) -> Raw:
+    """Fit one butterfly-free raw SVI slice to bid and ask volatilities.
+
+    Quasi-explicit start (De Marco and Martini 2009), then Levenberg-Marquardt with the dead-zone
+    loss and ``g >= 0`` as constraint; the same kernels as the joint fit.
+
+    Parameters
+    ----------
+    k
+        Log-moneyness, shape (n,), n >= 5.
+    bid_vol, ask_vol
+        Decimals, shape (n,); equal for a fit to points.  Rows with NaN are left out.
+    expiry_years
+        ACT/365, > 0.
+
+    Raises
+    ------
+    QuantError
+        Shapes differ, fewer than five usable points, or `expiry_years` is not positive.
+    """
+    points, bid, ask = (
+        np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (k, bid_vol, ask_vol)
+    )
+    if not points.shape == bid.shape == ask.shape or points.ndim != 1:
+        shapes = f"{points.shape}, {bid.shape}, {ask.shape}"
+        msg = f"k, bid_vol and ask_vol must have one length, were {shapes}"
+        raise QuantError(msg)
+    if not expiry_years > 0:
+        msg = f"expiry_years must be > 0, was {expiry_years:g}"
+        raise QuantError(msg)
+    usable = np.isfinite(points) & (bid > 0) & (ask >= bid) & np.isfinite(ask)
+    count = int(usable.sum())
+    if count < 5:
+        msg = f"five usable points are needed for five parameters, there were {count}"
+        raise QuantError(msg)
+    points, bid, ask = points[usable], bid[usable], ask[usable]
+    half = 0.5 * (ask - bid)
+    rows = np.zeros((1, ROW))
+    calibrate_rows(
+        np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, 1e-3),
+        np.zeros(count, dtype=np.int64), np.ones(count), np.array([float(expiry_years)]),
+        np.full(1, RICH), rows, np.zeros(1, dtype=np.bool_), 1.0, False, 14,
+    )  # fmt: skip
+    return Raw(*row_to_raw(rows[0]))
