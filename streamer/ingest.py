@@ -29,6 +29,11 @@ class Accounting:
     refused_channels: int = 0
 
     @property
+    def waiting_on_disk(self) -> int:
+        """Messages in sealed segments that the database has not taken yet."""
+        return self.messages - self.accounts.frames
+
+    @property
     def is_balanced(self) -> bool:
         """Whether every message is a data message, a dead letter or a control message."""
         return self.accounts.is_balanced and self.messages == self.accounts.frames
@@ -40,6 +45,7 @@ class Accounting:
             **asdict(self.accounts),
             "hours_closed": self.hours_closed,
             "refused_channels": self.refused_channels,
+            "waiting_on_disk": self.waiting_on_disk,
             "balanced": self.is_balanced,
         }
 
@@ -104,7 +110,6 @@ def ingest_messages(
     try:
         spool.recover()
         writer.write_all()  # what an earlier run left behind is not of this accounting
-        writer.totals = Accounts()
         count = 0
         for message in messages:
             kind = RecordKind.INSTRUMENTS if message.is_instruments else RecordKind.FRAME

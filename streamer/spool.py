@@ -269,6 +269,10 @@ class Spool:
         """Return the sealed segments, oldest first."""
         return list(self._files(".seg"))
 
+    def owns(self, path: Path) -> bool:
+        """Tell whether this process wrote the segment, rather than one before it."""
+        return _started_ns(path) == self._started_ns
+
     def finish(self, path: Path) -> None:
         """Mark a segment as held by the database, and delete the oldest that are."""
         path.rename(path.with_suffix(".done"))

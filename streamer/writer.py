@@ -146,11 +146,14 @@ class SegmentWriter:
             self._put_aside(path, str(error), batch=None)
             return None
         attempts = self._until_acknowledged(lambda: self._insert(batch))
+        if not batch.accounts.is_balanced:
+            _log.error("accounts_not_balanced", segment=path.name)
         if batch.damage is None:
             self._spool.finish(path)
         else:
             self._put_aside(path, batch.damage, batch=batch)
-        self.totals.add(batch.accounts)
+        if self._spool.owns(path):
+            self.totals.add(batch.accounts)
         self._until_acknowledged(lambda: self._hours.advance(batch))
         written = Written(path, batch, attempts, self._clock.monotonic() - begun)
         if self._on_written is not None:

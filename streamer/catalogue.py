@@ -1,0 +1,119 @@
+"""Which channels the collector wants: from the exchange's own list of instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamer.decode import specification_checksum
+from streamer.deribit.instruments import market_of
+from streamer.deribit.messages import Instrument
+from streamer.settings import StreamerSettings
+
+__all__ = ["Catalogue", "listing_currency"]
+
+_STREAMED_KINDS = frozenset({"option", "future"})
+_DVOL_MARKETS = {"BTC": "btc_usd", "ETH": "eth_usd"}
+
+
+def listing_currency(market: str) -> str:
+    """Return the currency under which the exchange lists a market.
+
+    Examples
+    --------
+    >>> listing_currency("BTC"), listing_currency("SOL_USDC")
+    ('BTC', 'USDC')
+    """
+    return market.rpartition("_")[2]
+
+
+class Catalogue:
+    """The instruments known so far and the channels that follow from them.
+
+    Parameters
+    ----------
+    settings
+        Markets, interval, and whether trades, books and DVOL are wanted.
+    all_offered
+        Every instrument of every market, with its trades and its book.
+
+    Attributes
+    ----------
+    markets
+        To be listed.
+    """
+
+    def __init__(self, settings: StreamerSettings, *, all_offered: bool = False) -> None:
+        self._settings = settings
+        self._all_offered = all_offered
+        self.markets = ("any",) if all_offered else settings.currencies
+        self._instruments: dict[str, Instrument] = {}
+        self._specifications: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._instruments)
+
+    def update(self, market: str, listed: Iterable[Instrument]) -> bool:
+        """Take a new list of one market.
+
+        Returns
+        -------
+        bool
+            Whether an instrument is new or its specification changed, so that the list is worth
+            storing.
+        """
+        current = {
+            instrument.instrument_name: instrument
+            for instrument in listed
+            if (self._all_offered or market_of(instrument.instrument_name) == market)
+            and instrument.kind in _STREAMED_KINDS
+            and instrument.is_active
+        }
+        kept = {
+            name: instrument
+            for name, instrument in self._instruments.items()
+            if not self._all_offered and market_of(name) != market
+        }
+        self._instruments = kept | current
+        checksums = {name: specification_checksum(it) for name, it in current.items()}
+        has_news = any(self._specifications.get(name) != it for name, it in checksums.items())
+        self._specifications |= checksums
+        return has_news
+
+    def channels(self) -> list[str]:
+        """Return every channel that is wanted now, options first."""
+        settings = self._settings
+        interval = settings.interval
+        ordered = sorted(self._instruments.values(), key=lambda it: (it.kind != "option",))
+        channels = [f"ticker.{it.instrument_name}.{interval}" for it in ordered]
+        indices = {it.price_index or _usual_index(it) for it in ordered}
+        channels += [f"deribit_price_index.{index}" for index in sorted(indices)]
+        if self._all_offered:
+            names = [it.instrument_name for it in ordered]
+            channels += [f"book.{name}.{interval}" for name in names]
+            channels += [f"trades.{name}.{interval}" for name in names]
+            return [*channels, "platform_state"]
+        for market in settings.currencies:
+            if settings.volatility_index and market in _DVOL_MARKETS:
+                channels.append(f"deribit_volatility_index.{_DVOL_MARKETS[market]}")
+            currency = listing_currency(market)
+            if settings.trades:
+                channels.append(f"trades.option.{currency}.{interval}")
+                channels.append(f"trades.future.{currency}.{interval}")
+            channels.append(f"instrument.state.any.{currency}")
+        channels += [f"book.{name}.{interval}" for name in settings.books]
+        channels.append("platform_state")
+        return list(dict.fromkeys(channels))
+
+    def is_expired(self, instrument_name: str, wall_ms: int) -> bool:
+        """Tell whether an instrument is gone: past its expiry, or not in the list any more."""
+        instrument = self._instruments.get(instrument_name)
+        if instrument is None:
+            return len(self._instruments) > 0
+        expiry = instrument.expiration_timestamp
+        return expiry is not None and wall_ms >= expiry
+
+
+def _usual_index(instrument: Instrument) -> str:
+    """Return the index of an instrument whose list does not name it (before 2022)."""
+    counter = instrument.counter_currency or "USD"
+    return f"{instrument.base_currency}_{counter}".lower()

@@ -1,0 +1,500 @@
+"""The collector: sockets on one side, the spool in the middle, the database on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from streamer.catalogue import Catalogue, listing_currency
+from streamer.clock import Clock
+from streamer.connection import Connection
+from streamer.decode import FrameDecoder
+from streamer.deribit.channels import instrument_of
+from streamer.deribit.rest import RestClient, instruments_of
+from streamer.deribit.session import Credentials, Event, Session, SessionLimits
+from streamer.errors import ExchangeError
+from streamer.gaps import Gap, GapBook, encode_gap
+from streamer.hours import HourKeeper
+from streamer.ingest import Accounting, spool_limits
+from streamer.log import logger
+from streamer.metrics import Health, Metrics, MetricsServer
+from streamer.publish import Publisher
+from streamer.segment import RecordKind
+from streamer.settings import StreamerSettings
+from streamer.spool import OpenSegment, Spool
+from streamer.store import Store
+from streamer.writer import SegmentWriter, Written
+
+__all__ = ["Collector"]
+
+_log = logger(__name__)
+_SILENT_CHANNEL_SECONDS = 30.0
+_WATCH_SECONDS = 1.0
+_DRAIN_SECONDS = 3.0
+_UNHEALTHY_SECONDS = 30.0
+_CLOCK_WARNING_SECONDS = 0.05
+_RESTART = "restart"
+_SPOOL_FULL = "spool_full"
+
+
+class Collector:
+    """Runs until it is told to stop.
+
+    Parameters
+    ----------
+    settings
+        Everything that can be chosen.
+    clock
+        Where the time comes from.
+    channels
+        Exactly these; None takes what the list of instruments gives.
+    all_offered
+        Every instrument of every market, with trades and books.
+    exit_when_closed
+        End when the exchange closes the socket: a capture was played to its end.
+
+    Raises
+    ------
+    StreamerError
+        The spool, the database's credentials or the metrics port stand in the way.
+    """
+
+    def __init__(
+        self,
+        settings: StreamerSettings,
+        clock: Clock,
+        *,
+        channels: list[str] | None = None,
+        all_offered: bool = False,
+        exit_when_closed: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._fixed_channels = channels
+        self._exit_when_closed = exit_when_closed
+        self._started_ns = clock.wall_ns()
+        self._store = Store(settings.clickhouse)
+        if not self._store.check():
+            _log.warning("store_away", address=self._store.address, note="the spool holds the rows")
+        self._spool = Spool(
+            settings.spool_directory,
+            collector=settings.collector,
+            source="stream",
+            testnet=settings.testnet,
+            clock=clock,
+            limits=spool_limits(settings),
+        )
+        self._gaps = GapBook(settings.collector, self._started_ns)
+        self._hours = HourKeeper(
+            store=Store(settings.clickhouse),
+            collector=settings.collector,
+            clock=clock,
+            grace_seconds=settings.hour_grace_seconds,
+        )
+        self.metrics = Metrics()
+        self._writer = SegmentWriter(
+            spool=self._spool,
+            store=self._store,
+            clock=clock,
+            hours=self._hours,
+            seed=self._started_ns,
+            on_written=self._segment_written,
+        )
+        self._publisher: Publisher | None = None
+        self._publish_decoder = FrameDecoder()
+        self._catalogue = Catalogue(settings, all_offered=all_offered)
+        self._rest = RestClient(settings.rest_url, clock)
+        self._connections: list[Connection] = []
+        self._tasks: list[asyncio.Task[int]] = []
+        self._connection_id = 0
+        self._frames = 0
+        self._refused: set[str] = set()
+        self._relist = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._rows_landed_at: float | None = None
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._draining = threading.Event()
+
+    def stop(self) -> None:
+        """Ask it to stop: no new data, everything sealed, the database given a moment."""
+        self._stopping.set()
+
+    async def run(self) -> Accounting:
+        """Collect until `stop`, or until the exchange closes in a replay.
+
+        Returns
+        -------
+        Accounting
+            Of everything that this process wrote.
+
+        Raises
+        ------
+        PortInUseError, ExchangeError
+            Something that no attempt can cure.
+        """
+        settings = self._settings
+        server = MetricsServer(self.metrics, self._health)
+        port = await server.start(settings.metrics_host, settings.metrics_port)
+        _log.info("metrics_ready", url=f"http://{settings.metrics_host}:{port}/metrics")
+        if settings.redis_url:
+            self._publisher = Publisher(
+                settings.redis_url,
+                database=settings.clickhouse.database,
+                collector=settings.collector,
+                clock=self._clock,
+            )
+        self._recover()
+        writer = threading.Thread(target=self._write, name="writer", daemon=True)
+        writer.start()
+        helpers: list[asyncio.Task[Any]] = [
+            asyncio.create_task(task)
+            for task in (self._keep_flushing(), self._keep_syncing(), self._keep_watching())
+        ]
+        if self._publisher is not None:
+            helpers.append(asyncio.create_task(self._keep_publishing(self._publisher)))
+        catalogue = asyncio.create_task(self._keep_catalogue())
+        helpers.append(catalogue)
+        try:
+            await self._until_stopped(helpers)
+        finally:
+            await self._finish([*helpers, *self._tasks], writer, server)
+        return Accounting(self._frames, self._writer.totals, 0, len(self._refused))
+
+    # -- the sink of the connections -------------------------------------------------------------
+
+    def take_frame(self, frame: bytes, received_ns: int, connection_id: int) -> None:
+        """Put a frame into the spool first, then show it to the live view."""
+        if not self._spool.append(RecordKind.FRAME, received_ns, connection_id, frame):
+            self._disk_refused(received_ns)
+            return
+        self._frames += 1
+        if self._publisher is not None:
+            decoded = self._publish_decoder.decode(frame, received_ns)
+            self._publisher.add(decoded, received_ns)
+
+    def take_event(self, connection: Connection, event: Event) -> None:
+        """React to what a session reports."""
+        if event.kind == "lifecycle":
+            self._relist.set()
+        elif event.kind == "refused":
+            self._refused.update(event.channels)
+            _log.error("channel_refused", channels=event.channels, reason=event.detail)
+        elif event.kind == "mute":
+            for channel in event.channels:
+                self._open_channel_gap(channel, connection.last_received_ns, event.detail)
+        elif event.kind == "error":
+            _log.warning("exchange_error", error=event.detail, channels=len(event.channels))
+        elif event.kind == "clock":
+            self._note_clock(event)
+        else:
+            _log.info(event.kind, connection=connection.number)
+
+    def connection_lost(self, connection: Connection, cause: str, detail: str) -> None:
+        """Open a gap from the last data of this connection."""
+        self.metrics.reconnects.labels(cause).inc()
+        if connection.last_received_ns == 0:
+            return  # there was never data; the gap since the last process covers it
+        self._put_gap(
+            self._gaps.open(
+                f"connection {connection.number}",
+                from_ns=connection.last_received_ns,
+                cause="maintenance" if "11051" in detail else "reconnect",
+                detail=f"{cause}: {detail}"[:300],
+            )
+        )
+
+    def connection_complete(self, connection: Connection) -> None:
+        """Close the gaps of this connection, and the one since the last process."""
+        now_ns = self._clock.wall_ns()
+        self._put_gap(self._gaps.close(f"connection {connection.number}", now_ns))
+        if all(other.is_complete for other in self._connections):
+            self._put_gap(self._gaps.close(_RESTART, now_ns))
+        channels = len(connection.session.wanted)
+        _log.info("data_on_every_channel", connection=connection.number, channels=channels)
+
+    def next_connection_id(self) -> int:
+        """Return a number that no socket of this process had."""
+        self._connection_id += 1
+        return self._connection_id
+
+    # -- start and end ---------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        recovery = self._spool.recover()
+        if recovery.last_received_ns:
+            detail = f"sealed {recovery.sealed} open segments, cut {recovery.torn_bytes} bytes"
+            self._put_gap(
+                self._gaps.open(
+                    _RESTART, from_ns=recovery.last_received_ns, cause="restart", detail=detail
+                )
+            )
+        for name in recovery.quarantined:
+            _log.error("segment_quarantined", segment=name, damage="its header is unreadable")
+        _log.info(
+            "spool_ready",
+            directory=str(self._spool.directory),
+            sealed=recovery.sealed,
+            torn_bytes=recovery.torn_bytes,
+            waiting=len(self._spool.sealed()),
+        )
+
+    async def _until_stopped(self, helpers: list[asyncio.Task[Any]]) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                watched = {stopping, *helpers, *self._tasks}
+                done, _ = await asyncio.wait(
+                    watched, timeout=0.5, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done - {stopping}:
+                    task.result()  # raises what ended it
+                ended = self._tasks and all(task.done() for task in self._tasks)
+                if self._exit_when_closed and ended:
+                    return
+        finally:
+            stopping.cancel()
+
+    async def _finish(
+        self, tasks: list[asyncio.Task[Any]], writer: threading.Thread, server: MetricsServer
+    ) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._sealer, self._seal_last)
+        self._draining.set()
+        self._writer.wake()
+        patience = None if self._exit_when_closed else _DRAIN_SECONDS
+        await loop.run_in_executor(None, writer.join, patience)
+        self._writer.stop()
+        await loop.run_in_executor(None, writer.join, 1.0)
+        self._sealer.shutdown()
+        if self._publisher is not None:
+            await self._publisher.flush()
+            await self._publisher.close()
+        await self._rest.close()
+        await server.close()
+        waiting = len(self._spool.sealed())
+        self._spool.close()
+        self._store.close()
+        _log.info("stopped", frames=self._frames, segments_waiting=waiting)
+
+    def _seal_last(self) -> None:
+        segment = self._spool.roll()
+        if segment is not None:
+            self._spool.seal(segment)
+
+    # -- what runs beside ------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        self._writer.run(until_empty=self._draining.is_set)
+
+    async def _keep_flushing(self) -> None:
+        """Hand frames to the system every few milliseconds and seal segments that are due."""
+        loop = asyncio.get_running_loop()
+        pause = self._settings.spool.flush_milliseconds / 1000
+        while True:
+            await asyncio.sleep(pause)
+            self._spool.flush()
+            if self._spool.should_roll():
+                segment = self._spool.roll()
+                if segment is not None:
+                    loop.run_in_executor(self._sealer, self._seal, segment)
+
+    def _seal(self, segment: OpenSegment) -> None:
+        self._spool.seal(segment)
+        self._writer.wake()
+
+    async def _keep_syncing(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = self._settings.spool.sync_milliseconds / 1000
+        while True:
+            await asyncio.sleep(pause)
+            with suppress(OSError):  # the segment may have been sealed meanwhile, which syncs too
+                await loop.run_in_executor(self._sealer, self._spool.sync)
+
+    async def _keep_publishing(self, publisher: Publisher) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            await publisher.flush()
+
+    async def _keep_watching(self) -> None:
+        """Look at the disk, at silent channels and at the numbers once a second."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            was_full = self._spool.is_full
+            self._spool.check_disk()
+            if was_full and not self._spool.is_full:
+                self._put_gap(self._gaps.close(_SPOOL_FULL, self._clock.wall_ns()))
+                _log.info("disk_has_room", refused=self._spool.refused_messages)
+            self._watch_silence()
+            self._hours.active_connections = frozenset(
+                it.connection_id for it in self._connections if it.is_complete
+            )
+            self._show_numbers()
+
+    async def _keep_catalogue(self) -> None:
+        """List the instruments now, when the exchange says that they changed, and now and then."""
+        if self._fixed_channels is not None:
+            self._assign(self._fixed_channels)
+        while True:
+            for market in self._catalogue.markets:
+                await self._list_market(market)
+            self._relist.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._relist.wait(), self._settings.relist_seconds)
+
+    async def _list_market(self, market: str) -> None:
+        try:
+            body = await self._rest.get_instruments(listing_currency(market))
+            has_news = self._catalogue.update(market, instruments_of(body))
+        except ExchangeError as error:
+            _log.warning("listing_failed", market=market, error=str(error))
+            if not self._connections and self._fixed_channels is None:
+                await asyncio.sleep(self._settings.backoff_seconds)
+                self._relist.set()
+            return
+        if has_news:
+            received_ns = self._clock.wall_ns()
+            if self._spool.append(RecordKind.INSTRUMENTS, received_ns, 0, body):
+                self._frames += 1
+                if self._publisher is not None:
+                    decoded = self._publish_decoder.decode_instruments(body)
+                    self._publisher.add(decoded, received_ns)
+        if self._fixed_channels is None:
+            self._assign(self._catalogue.channels())
+
+    # -- channels --------------------------------------------------------------------------------
+
+    def _assign(self, channels: list[str]) -> None:
+        """Spread the channels over as many sockets as they need; drop what is not wanted."""
+        wanted = dict.fromkeys(channels)
+        for connection in self._connections:
+            gone = [name for name in connection.session.wanted if name not in wanted]
+            connection.session.drop(gone)
+            for name in gone:
+                self._put_gap(self._gaps.close(f"channel {name}", self._clock.wall_ns()))
+            for name in connection.session.wanted:
+                wanted.pop(name, None)
+            connection.wake()
+        waiting = list(wanted)
+        limit = self._settings.channels_per_connection
+        for connection in self._connections:
+            room = max(0, limit - len(connection.session.wanted))
+            connection.session.want(waiting[:room])
+            waiting = waiting[room:]
+        while waiting:
+            self._start_connection(waiting[:limit])
+            waiting = waiting[limit:]
+
+    def _start_connection(self, channels: list[str]) -> None:
+        settings = self._settings
+        secret = settings.client_secret.get_secret_value()
+        credentials = Credentials(settings.client_id, secret) if settings.client_id else None
+        limits = SessionLimits(
+            channels_per_subscribe=settings.channels_per_subscribe,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            data_silence_seconds=settings.data_silence_seconds,
+            first_data_seconds=settings.first_data_seconds,
+        )
+        number = len(self._connections)
+        connection = Connection(
+            number,
+            settings.websocket_url,
+            Session(limits, credentials),
+            self,
+            clock=self._clock,
+            seed=self._started_ns + number,
+            backoff=(settings.backoff_seconds, settings.backoff_limit_seconds),
+        )
+        connection.session.want(channels)
+        self._connections.append(connection)
+        self._tasks.append(asyncio.create_task(connection.run(once=self._exit_when_closed)))
+
+    # -- gaps ------------------------------------------------------------------------------------
+
+    def _watch_silence(self) -> None:
+        wall_ns, now = self._clock.wall_ns(), self._clock.monotonic()
+        for connection in self._connections:
+            if not connection.is_complete:
+                continue  # the gap of the connection covers it
+            silent = dict(connection.session.silent_channels(_SILENT_CHANNEL_SECONDS, now))
+            for name, last_data in silent.items():
+                if not self._catalogue.is_expired(instrument_of(name), wall_ns // 1_000_000):
+                    last_ns = wall_ns - round((now - last_data) * 1e9)
+                    self._open_channel_gap(name, last_ns, f"no data for {now - last_data:.0f} s")
+            for name in connection.session.wanted - silent.keys():
+                self._put_gap(self._gaps.close(f"channel {name}", wall_ns))
+
+    def _open_channel_gap(self, channel: str, from_ns: int, detail: str) -> None:
+        self._put_gap(
+            self._gaps.open(
+                f"channel {channel}",
+                from_ns=from_ns,
+                cause="silence",
+                detail=detail,
+                channel=channel,
+                instrument_name=instrument_of(channel),
+            )
+        )
+
+    def _disk_refused(self, received_ns: int) -> None:
+        if self._gaps.is_open(_SPOOL_FULL):
+            return
+        reason = self._spool.full_reason
+        self._gaps.open(_SPOOL_FULL, from_ns=received_ns, cause="spool_full", detail=reason)
+        self.metrics.gaps.labels("spool_full").inc()
+        _log.error("spool_full", reason=reason, cure="free space on the disk of the spool")
+
+    def _put_gap(self, gap: Gap | None) -> None:
+        """Send a version of a gap through the spool, like a message."""
+        if gap is None:
+            return
+        self._spool.append(RecordKind.GAP, self._clock.wall_ns(), 0, encode_gap(gap))
+        if gap.version == 1:
+            self.metrics.gaps.labels(gap.cause).inc()
+            _log.warning("gap_opened", cause=gap.cause, channel=gap.channel, detail=gap.detail)
+
+    # -- numbers ---------------------------------------------------------------------------------
+
+    def _note_clock(self, event: Event) -> None:
+        exchange_ms, at = event.data
+        ours_ns = self._clock.wall_ns() - round((self._clock.monotonic() - at) * 1e9)
+        offset = exchange_ms / 1000 - ours_ns / 1e9
+        self.metrics.clock_offset.set(offset)
+        if abs(offset) > _CLOCK_WARNING_SECONDS:
+            _log.warning("clock_offset", seconds=round(offset, 3), round_trip=event.detail)
+
+    def _segment_written(self, written: Written) -> None:
+        """Take note of a segment; called by the writer's thread."""
+        self.metrics.note_written(written, self._clock.wall_ns())
+        if written.batch.accounts.rows:
+            self._rows_landed_at = self._clock.monotonic()
+
+    def _show_numbers(self) -> None:
+        metrics = self.metrics
+        metrics.frames_received.set(self._frames)
+        metrics.segments_waiting.set(len(self._spool.sealed()))
+        metrics.refused_messages.set(self._spool.refused_messages)
+        metrics.insert_failures.set(self._writer.failures)
+        metrics.unknown_fields.set(sum(self._writer.decoder.unknown_fields.values()))
+        metrics.channels_wanted.set(sum(len(it.session.wanted) for it in self._connections))
+        metrics.connections_complete.set(sum(it.is_complete for it in self._connections))
+        if self._publisher is not None:
+            metrics.published_rows.set(self._publisher.published)
+            metrics.dropped_rows.set(self._publisher.dropped)
+
+    def _health(self) -> Health:
+        landed = self._rows_landed_at
+        seconds = None if landed is None else self._clock.monotonic() - landed
+        is_complete = bool(self._connections) and all(it.is_complete for it in self._connections)
+        return Health(
+            healthy=seconds is not None and seconds < _UNHEALTHY_SECONDS,
+            ready=is_complete and seconds is not None,
+            seconds_since_rows=None if seconds is None else round(seconds, 3),
+            segments_waiting=len(self._spool.sealed()),
+            detail=self._writer.last_error,
+        )

@@ -1,0 +1,124 @@
+"""The few REST calls that a collector needs, paced as the exchange asks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import msgspec
+
+from streamer.clock import Clock
+from streamer.deribit.messages import Instrument, RestAnswer
+from streamer.errors import ExchangeError
+
+__all__ = ["RestClient", "instruments_of"]
+
+_LISTING_SECONDS = 10.0  # get_instruments: the strictest limit that the exchange has published
+_LISTING_BURST = 5
+
+
+class RestClient:
+    """Asks the exchange over HTTP.
+
+    Parameters
+    ----------
+    url
+        For example https://www.deribit.com/api/v2.
+    clock
+        Where the time comes from.
+    """
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url.rstrip("/")
+        self._clock = clock
+        self._client = httpx.AsyncClient(timeout=20.0, headers={"user-agent": "vol-streamer"})
+        self._listed_at: list[float] = []
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def get_instruments(self, currency: str) -> bytes:
+        """Return the body of ``public/get_instruments``: every instrument of a currency.
+
+        Raises
+        ------
+        ExchangeError
+            No answer, or an error.
+        """
+        await self._wait_for_listing()
+        parameters = {"currency": currency, "expired": "false"}
+        return await self._get("public/get_instruments", parameters)
+
+    async def get_book_summary(self, currency: str, kind: str) -> bytes:
+        """Return the body of ``public/get_book_summary_by_currency``.
+
+        Raises
+        ------
+        ExchangeError
+            No answer, or an error.
+        """
+        parameters = {"currency": currency, "kind": kind}
+        return await self._get("public/get_book_summary_by_currency", parameters)
+
+    async def get_time(self) -> int:
+        """Return the exchange's time, milliseconds since the epoch.
+
+        Raises
+        ------
+        ExchangeError
+            No answer, or an error.
+        """
+        answer = msgspec.json.decode(await self._get("public/get_time", {}), type=RestAnswer)
+        return msgspec.json.decode(answer.result, type=int)
+
+    async def _get(self, method: str, parameters: dict[str, str]) -> bytes:
+        address = f"{self._url}/{method}"
+        try:
+            response = await self._client.get(address, params=parameters)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise ExchangeError(f"{address} cannot be reached: {reason}") from None
+        try:
+            answer = msgspec.json.decode(response.content, type=RestAnswer)
+        except msgspec.DecodeError:
+            raise ExchangeError(
+                f"{address} answered with status {response.status_code} and no JSON-RPC body"
+            ) from None
+        if answer.error is not None:
+            raise ExchangeError(f"{address}: {answer.error.code} {answer.error.message}")
+        return response.content
+
+    async def _wait_for_listing(self) -> None:
+        """Keep to one listing in ten seconds, with a small burst."""
+        window = _LISTING_SECONDS * _LISTING_BURST
+        while True:
+            now = self._clock.monotonic()
+            self._listed_at = [then for then in self._listed_at if now - then < window]
+            if len(self._listed_at) < _LISTING_BURST:
+                self._listed_at.append(now)
+                return
+            await asyncio.sleep(self._listed_at[0] + window - now)
+
+
+def instruments_of(body: bytes) -> list[Instrument]:
+    """Return the instruments in an answer to get_instruments; unreadable ones are left out.
+
+    Raises
+    ------
+    ExchangeError
+        The body is no list.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=RestAnswer)
+        raws = msgspec.json.decode(answer.result, type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise ExchangeError(f"the list of instruments cannot be read: {error}") from None
+    instruments = []
+    decoder = msgspec.json.Decoder(Instrument, strict=False)
+    for raw in raws:
+        try:
+            instruments.append(decoder.decode(raw))
+        except msgspec.DecodeError:
+            continue  # the same bytes go through the spool, where the whole answer is buried
+    return instruments

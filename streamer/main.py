@@ -1,0 +1,164 @@
+"""The ``vol-streamer`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from streamer.capture import channels_of_capture, read_capture
+from streamer.clock import SYSTEM_CLOCK
+from streamer.collector import Collector
+from streamer.errors import StreamerError
+from streamer.ingest import Accounting, ingest_messages
+from streamer.log import configure
+from streamer.settings import StreamerSettings, load_settings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+_SpoolOption = Annotated[
+    Path | None, typer.Option("--spool-directory", help="Where segments are kept until stored.")
+]
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print the accounting as JSON.")]
+_LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+@app.callback()
+def _command() -> None:
+    """Collect Deribit's market data into ClickHouse; lose nothing and say so."""
+
+
+@app.command()
+def run(
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="Exactly these channels, separated by commas; or a file with one a line; or a "
+            "capture, whose channels are taken. Default: the instruments of the currencies."
+        ),
+    ] = None,
+    all_offered: Annotated[
+        bool,
+        typer.Option(
+            "--all-offered", help="Every instrument that the exchange lists, trades and books too."
+        ),
+    ] = False,
+    exit_when_closed: Annotated[
+        bool,
+        typer.Option("--exit-when-closed", help="End when the exchange closes: a replay ended."),
+    ] = False,
+    websocket_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    rest_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    spool_directory: _SpoolOption = None,
+    metrics_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    as_json: _JsonOption = False,
+    log_level: _LogOption = "info",
+) -> None:
+    """Collect live, until Ctrl-C or SIGTERM."""
+    configure(level=log_level)
+    settings = _settings_or_exit(
+        websocket_url=websocket_url,
+        rest_url=rest_url,
+        spool_directory=spool_directory,
+        metrics_port=metrics_port,
+    )
+    try:
+        wanted = None if channels is None else _channels_of(channels)
+        accounting = asyncio.run(
+            _collect(settings, wanted, exit_when_closed=exit_when_closed, all_offered=all_offered)
+        )
+    except StreamerError as error:
+        _fail(error)
+    _print(accounting, as_json=as_json)
+
+
+@app.command()
+def ingest(
+    file: Annotated[Path, typer.Argument(help="A capture (.gz and .zst too), or - for stdin.")],
+    spool_directory: _SpoolOption = None,
+    as_json: _JsonOption = False,
+    log_level: _LogOption = "warning",
+) -> None:
+    """Store the frames of a capture, through the same spool and decoder as live ones."""
+    configure(level=log_level)
+    settings = _settings_or_exit(spool_directory=spool_directory)
+    try:
+        accounting = ingest_messages(read_capture(file), settings, SYSTEM_CLOCK)
+    except StreamerError as error:
+        _fail(error)
+    _print(accounting, as_json=as_json)
+
+
+async def _collect(
+    settings: StreamerSettings,
+    channels: list[str] | None,
+    *,
+    exit_when_closed: bool,
+    all_offered: bool,
+) -> Accounting:
+    collector = Collector(
+        settings,
+        SYSTEM_CLOCK,
+        channels=channels,
+        all_offered=all_offered,
+        exit_when_closed=exit_when_closed,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, collector.stop)
+    return await collector.run()
+
+
+def _channels_of(argument: str) -> list[str]:
+    """Return channel names: from a capture, from a list in a file, or as they stand."""
+    path = Path(argument)
+    if not path.is_file():
+        return [name.strip() for name in argument.split(",") if name.strip()]
+    found = channels_of_capture(path)
+    if found:
+        return found
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _settings_or_exit(**flags: object) -> StreamerSettings:
+    try:
+        return load_settings(**flags)
+    except StreamerError as error:
+        _fail(error)
+
+
+def _fail(error: StreamerError) -> NoReturn:
+    typer.echo(f"vol-streamer: {error}", err=True)
+    raise typer.Exit(code=1) from None
+
+
+def _print(accounting: Accounting, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(accounting.as_dict(), sort_keys=True))
+        return
+    accounts = accounting.accounts
+    tables = ", ".join(f"{name} {count}" for name, count in accounts.rows.items()) or "none"
+    balance = "balanced" if accounting.is_balanced else "NOT BALANCED"
+    if accounts.is_balanced and accounting.waiting_on_disk:
+        balance = f"{accounting.waiting_on_disk} wait on disk"
+    print(
+        f"{accounting.messages} messages: {accounts.data_messages} data, "
+        f"{accounts.control_messages} control, {accounts.dead_letters} dead letters ({balance}); "
+        f"rows: {tables}"
+    )
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
