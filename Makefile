@@ -45,7 +45,7 @@ bench: $(DEV_STAMP) ## measure the speed bar (single core, nothing else running)
 	@$(BIN)/python -m vol_platform_tests.benchmarks $(ARGS)
 
 dashboards: $(DEV_STAMP) ## write the Grafana dashboards from their code
-	@$(BIN)/python deploy/grafana/build.py
+	@$(BIN)/python -m deploy.grafana.build
 
 lock: ## resolve requirements/*.txt again from pyproject.toml
 	@PYTHON="$(PYTHON)" sh requirements/lock.sh

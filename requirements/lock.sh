@@ -17,3 +17,5 @@ compile() { # output option…
 # The dev lock first; the runtime lock is then held to the same versions, so that one is a subset of the other.
 compile requirements/dev.txt --extra dev
 compile requirements/runtime.txt --extra embedded --extra build --constraint requirements/dev.txt
+# What a container needs: servers instead of the embedded engines, Postgres for Dagster.
+compile requirements/deploy.txt --extra deploy --extra build --constraint requirements/dev.txt
