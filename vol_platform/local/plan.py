@@ -103,6 +103,10 @@ def _choose_ports(settings: Settings, options: Options) -> tuple[dict[str, int],
             asked.get("s3") or (s3_endpoint and urlsplit(s3_endpoint).port),
             "--s3-port or VOL_S3__ENDPOINT",
         )
+        inner = ["s3-grpc", *(f"s3-{name}" for name in children.S3_INNER_PORTS)]
+        inner += [f"s3-{name}-grpc" for name in children.S3_INNER_PORTS]
+        for place, name in enumerate(inner):
+            wanted[name] = ("the inside of the S3 server", 18340 + place, None, "--port-offset")
     # Ports that were asked for come first, so that no default takes one of them.
     order = sorted(wanted, key=lambda name: wanted[name][2] in (None, ""))
     ports = {}
@@ -152,7 +156,9 @@ def make_plan(settings: Settings, options: Options) -> Plan:
     if options.exchange == "simulator":
         websocket_url = f"ws://{HOST}:{ports['exchange']}/ws/api/v2"
         rest_url = f"http://{HOST}:{ports['exchange']}/api/v2"
-        parts.append(children.simulated_exchange(ports["exchange"], options.seed))
+        parts.append(
+            children.simulated_exchange(ports["exchange"], options.seed, options.currencies)
+        )
     else:
         websocket_url, rest_url = settings.exchange.websocket_url, settings.exchange.rest_url
     parts.append(
@@ -162,7 +168,7 @@ def make_plan(settings: Settings, options: Options) -> Plan:
                 websocket_url=websocket_url,
                 rest_url=rest_url,
                 spool=layout.spool,
-                collector=f"local-{options.exchange}",
+                collector=f"local_{options.exchange}",
                 currencies=options.currencies,
                 metrics_port=ports["streamer"],
             ),
@@ -174,7 +180,7 @@ def make_plan(settings: Settings, options: Options) -> Plan:
     if options.exchange == "simulator" and options.history_hours > 0:
         parts.append(children.history(effective, layout, options))
     if options.with_s3:
-        parts.append(children.s3(layout, ports["s3"]))
+        parts.append(children.s3(layout, ports))
     if options.with_dagster:
         parts += children.dagster(effective, layout, ports["dagster"], ports["dagster-code"])
 
