@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from vol_platform.local.plan import Options
 
 __all__ = [
+    "S3_INNER_PORTS",
     "dagster",
     "history",
     "live_view",
     "migrations",
     "platform_environment",
     "redis",
-    "S3_INNER_PORTS",
     "s3",
     "simulated_exchange",
     "store",
