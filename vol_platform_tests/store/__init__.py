@@ -1,0 +1,1 @@
+"""The store: protocol, migrations, publishing, retention."""
