@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +14,15 @@ from vol_platform.quant.errors import QuantError
 
 __all__ = ["Columns", "call_flags", "columns", "float_array"]
 
+FLOAT64 = np.dtype(np.float64)
+BOOL = np.dtype(np.bool_)
+
 Columns = tuple[list[NDArray[np.float64]], NDArray[np.bool_], tuple[int, ...], int]
 
 
 def float_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """`value` as a C-contiguous, writable float array, or QuantError naming the argument."""
-    if type(value) is np.ndarray and value.dtype == np.float64:
+    if type(value) is np.ndarray and value.dtype is FLOAT64:
         if value.flags.carray:
             return value
         return np.array(value, order="C")
@@ -33,7 +38,7 @@ def float_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def call_flags(value: ArrayLike) -> NDArray[np.bool_]:
     """`is_call` as a C-contiguous, writable boolean array; whole numbers 0 and 1 are accepted."""
-    if type(value) is np.ndarray and value.dtype == np.bool_:
+    if type(value) is np.ndarray and value.dtype is BOOL:
         return value if value.flags.carray else np.array(value, order="C")
     array = np.asarray(value)
     if array.dtype.kind in "iuf" and bool(np.all((array == 0) | (array == 1))):
@@ -57,16 +62,21 @@ def columns(names: Sequence[str], values: Sequence[ArrayLike], is_call: ArrayLik
     QuantError
         If an argument is not numeric or the shapes do not broadcast.
     """
+    shape: tuple[int, ...]
+    # the common case by far, and the overhead counts at a thousand options: equal 1-d arrays
+    if type(is_call) is np.ndarray and is_call.ndim == 1 and is_call.dtype is BOOL:
+        shape = is_call.shape
+        if is_call.flags.carray and all(
+            type(value) is np.ndarray
+            and value.shape == shape
+            and value.dtype is FLOAT64
+            and value.flags.carray
+            for value in values
+        ):
+            return list(values), is_call, shape, shape[0]  # type: ignore[arg-type]  # just checked
+
     arrays = [float_array(name, value) for name, value in zip(names, values, strict=True)]
     flags = call_flags(is_call)
-    shape = flags.shape
-    for array in arrays:
-        if array.shape != shape and array.size >= 1 and len(array.shape) >= len(shape):
-            shape = array.shape
-    uniform = all(array.shape == shape or array.ndim == 0 for array in arrays)
-    if uniform and (flags.shape == shape or flags.ndim == 0):
-        size = int(np.prod(shape)) if len(shape) != 1 else shape[0]
-        return [array.reshape(-1) for array in arrays], flags.reshape(-1), shape, size
     try:
         shape = np.broadcast_shapes(flags.shape, *(array.shape for array in arrays))
     except ValueError:
@@ -75,11 +85,10 @@ def columns(names: Sequence[str], values: Sequence[ArrayLike], is_call: ArrayLik
             for name, array in zip([*names, "is_call"], [*arrays, flags], strict=True)
         )
         raise QuantError(f"shapes must broadcast against each other, were {shapes}") from None
-    size = int(np.prod(shape))
 
-    def spread(array: NDArray[np.generic]) -> NDArray[np.generic]:
-        if array.size == 1:
+    def spread(array: NDArray[Any]) -> NDArray[Any]:
+        if array.size == 1 or array.shape == shape:
             return array.reshape(-1)
         return np.array(np.broadcast_to(array, shape), order="C").reshape(-1)
 
-    return [spread(array) for array in arrays], spread(flags), shape, size  # type: ignore[misc,return-value]  # dtypes pass through
+    return [spread(array) for array in arrays], spread(flags), shape, math.prod(shape)

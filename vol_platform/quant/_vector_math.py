@@ -41,6 +41,11 @@ ROUNDING_MAGIC = (
 ROUNDING_MAGIC_BITS = 0x4338000000000000
 ONE_BITS = 0x3FF0000000000000
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+RECIPROCAL_MAGIC_BITS = 0x7FDE600000000000
+INVERSE_SQRT_MAGIC_BITS = 0x5FE6EB50C7B537A9
+LOG_START_0 = 0.500319  # 1 / (2 + f) between sqrt(1/2) - 1 and sqrt(2) - 1, to 0.3 %
+LOG_START_1 = -0.254993
+LOG_START_2 = 0.116863
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -117,41 +122,70 @@ def exp(x: float) -> float:
 
 
 @njit(inline="always")
-def log_quotient(numerator: float, denominator: float) -> float:
+def reciprocal(x: float) -> float:
+    """1 / x for a positive normal x, to half a unit in the last place or a hair more.
+
+    A vector division keeps the divider busy for 16 cycles per 8 numbers; this takes 9 instructions.
+    The first guess (5 % off) comes from the bits, then two steps of order 3 and one of order 2.
+    """
+    y = float_from_bits(RECIPROCAL_MAGIC_BITS - float_to_bits(x))
+    e = fma(-x, y, 1.0)
+    y = fma(y, fma(e, e, e), y)
+    e = fma(-x, y, 1.0)
+    y = fma(y, fma(e, e, e), y)
+    return fma(y, fma(-x, y, 1.0), y)
+
+
+@njit(inline="always")
+def rough_reciprocal(x: float) -> float:
+    """1 / x for a positive normal x, to 1e-11."""
+    y = float_from_bits(RECIPROCAL_MAGIC_BITS - float_to_bits(x))
+    e = fma(-x, y, 1.0)
+    y = fma(y, fma(e, e, e), y)
+    e = fma(-x, y, 1.0)
+    return fma(y, fma(e, e, e), y)
+
+
+@njit(inline="always")
+def rough_inverse_sqrt(x: float) -> float:
+    """1 / sqrt(x) for a positive normal x, to 1e-11; finite for x = 0."""
+    y = float_from_bits(INVERSE_SQRT_MAGIC_BITS - (float_to_bits(x) >> 1))
+    e = fma(-x * y, y, 1.0)
+    y = fma(y * e, fma(0.375, e, 0.5), y)
+    e = fma(-x * y, y, 1.0)
+    return fma(y * e, fma(0.375, e, 0.5), y)
+
+
+@njit(inline="always")
+def inverse_sqrt(x: float) -> float:
+    """1 / sqrt(x) for a positive normal x, to about one unit in the last place; finite for x = 0."""
+    y = rough_inverse_sqrt(x)
+    return fma(0.5 * y, fma(-x * y, y, 1.0), y)
+
+
+@njit(inline="always")
+def sqrt_from_inverse(x: float, inverse: float) -> float:
+    """sqrt(x) from 1 / sqrt(x), to half a unit in the last place; 0 for x = 0."""
+    root = x * inverse
+    return fma(fma(-root, root, x), 0.5 * inverse, root)
+
+
+@njit(inline="always")
+def log_quotient(numerator: float, denominator: float, inverse_denominator: float) -> float:
     """ln(numerator / denominator), accurate to about one unit in the last place also near 1.
 
     The rounding error of the quotient is recovered with a fused multiply-add and put back after the
-    mantissa is split off. ``log(F / K)`` without it costs three digits of implied volatility at the
+    mantissa is split off.  ``log(F / K)`` without it costs three digits of implied volatility at the
     money for an option of an hour.
     """
-    inverse = 1.0 / denominator
-    quotient = numerator * inverse
-    correction = fma(-quotient, denominator, numerator) * inverse
+    quotient = numerator * inverse_denominator
+    correction = fma(-quotient, denominator, numerator) * inverse_denominator
     bits = float_to_bits(quotient)
     power = (bits - SQRT_HALF_BITS) >> 52
     mantissa = float_from_bits(bits - (power << 52))
     scale = float_from_bits((1023 - power) << 52)
     exponent = float_from_bits(power + ROUNDING_MAGIC_BITS) - ROUNDING_MAGIC
-    f = fma(correction, scale, mantissa - 1.0)
-    return log_of_parts(f, exponent)
-
-
-@njit(inline="always")
-def log_of_parts(f: float, exponent: float) -> float:
-    """ln(1 + f) + exponent ln 2 for a mantissa 1 + f between sqrt(1/2) and sqrt(2)."""
-    s = f / (2.0 + f)
-    z = s * s
-    half_square = 0.5 * f * f
-    r = 0.14617093237558204
-    r = fma(r, z, 0.15331664799306263)
-    r = fma(r, z, 0.1818289100504977)
-    r = fma(r, z, 0.2222221110612709)
-    r = fma(r, z, 0.28571428626173057)
-    r = fma(r, z, 0.39999999999899005)
-    r = fma(r, z, 0.666666666666667)
-    r *= z
-    tail = fma(s, half_square + r, exponent * LN2_LOW)
-    return fma(exponent, LN2_HIGH, f - (half_square - tail))
+    return log_of_parts(fma(correction, scale, mantissa - 1.0), exponent)
 
 
 @njit(inline="always")
@@ -162,6 +196,31 @@ def log(x: float) -> float:
     mantissa = float_from_bits(bits - (power << 52))
     exponent = float_from_bits(power + ROUNDING_MAGIC_BITS) - ROUNDING_MAGIC
     return log_of_parts(mantissa - 1.0, exponent)
+
+
+@njit(inline="always")
+def log_of_parts(f: float, exponent: float) -> float:
+    """ln(1 + f) + exponent ln 2 for a mantissa 1 + f between sqrt(1/2) and sqrt(2).
+
+    Series of ln((1 + s) / (1 - s)) in s = f / (2 + f).
+    """
+    denominator = 2.0 + f
+    y = fma(fma(LOG_START_2, f, LOG_START_1), f, LOG_START_0)
+    e = fma(-denominator, y, 1.0)
+    y = fma(y, fma(e, e, e), y)
+    y = fma(y, fma(-denominator, y, 1.0), y)
+    s = f * y
+    z = s * s
+    half_square = 0.5 * f * f
+    r = 0.14617093237558204
+    r = fma(r, z, 0.15331664799306263)
+    r = fma(r, z, 0.1818289100504977)
+    r = fma(r, z, 0.2222221110612709)
+    r = fma(r, z, 0.28571428626173057)
+    r = fma(r, z, 0.39999999999899005)
+    r = fma(r, z, 0.666666666666667)
+    tail = fma(s, fma(r, z, half_square), exponent * LN2_LOW)
+    return fma(exponent, LN2_HIGH, f - (half_square - tail))
 
 
 @njit(inline="always")
@@ -260,17 +319,17 @@ def erfcx_series_quotient(u1: float, u2: float) -> tuple[float, float]:
 
 @njit(inline="always")
 def erfcx_difference_quotient(x1: float, x2: float) -> float:
-    """(erfcx(x1) - erfcx(x2)) / (x2 - x1), positive, full relative accuracy also for x1 = x2 >= -1.
+    """(erfcx(x1) - erfcx(x2)) / (x2 - x1), positive, to a few units in the last place.
 
-    With ``A = x + 4.5`` both values are ``P(u) / A`` and ``u1 - u2 = 7 (x1 - x2) / (A1 A2)``, which
-    leaves ``(P(u1) - 7 Q / A2) / (A1 A2)``: the difference x2 - x1 cancels analytically.
+    Holds also for x1 = x2 >= -1.  With ``A = x + 4.5`` both values are ``P(u) / A`` and
+    ``u1 - u2 = 7 (x1 - x2) / (A1 A2)``, which leaves ``(P(u1) - 7 Q / A2) / (A1 A2)``: the difference
+    of the arguments cancels analytically.
     """
     a1 = x1 + (SERIES_SHIFT + SERIES_SCALE)
     a2 = x2 + (SERIES_SHIFT + SERIES_SCALE)
-    inverse_product = 1.0 / (a1 * a2)
-    inverse1 = a2 * inverse_product
+    inverse_product = reciprocal(a1 * a2)
     inverse2 = a1 * inverse_product
-    u1 = fma(-2.0 * SERIES_SCALE, inverse1, 1.0)
+    u1 = fma(-2.0 * SERIES_SCALE * a2, inverse_product, 1.0)
     u2 = fma(-2.0 * SERIES_SCALE, inverse2, 1.0)
     p, q = erfcx_series_quotient(u1, u2)
     return fma(-2.0 * SERIES_SCALE * inverse2, q, p) * inverse_product
@@ -279,5 +338,5 @@ def erfcx_difference_quotient(x1: float, x2: float) -> float:
 @njit(inline="always")
 def erfcx(x: float) -> float:
     """exp(x**2) erfc(x) for x >= -1."""
-    inverse = 1.0 / (x + (SERIES_SHIFT + SERIES_SCALE))
+    inverse = reciprocal(x + (SERIES_SHIFT + SERIES_SCALE))
     return erfcx_series(fma(-2.0 * SERIES_SCALE, inverse, 1.0)) * inverse
