@@ -196,8 +196,8 @@ def householder_step(
 ) -> float:
     """Order-4 Householder step of s for f = ln c(s) - ln c = 0, lower form.
 
-    f' = c'/c is sqrt(4 / pi) / value; m2 = c''/c' and m3 = c'''/c' are closed forms, and multiplying
-    through by the Newton step removes every division by f'.
+    f' = c'/c is sqrt(4 / pi) / value; m2 = c''/c' and m3 = c'''/c' are closed forms, and
+    multiplying through by the Newton step removes every division by f'.
     """
     newton = -residual * value * HALF_SQRT_PI
     ratio = scaled * scaled * inverse_s

@@ -12,6 +12,7 @@ The erfcx series is shared by all: with ``y = x + 1`` and ``u = (y - 3.5) / (y +
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -91,10 +92,10 @@ def _prefer_wide_vectors(typing_context: Any) -> Any:
     return types.none(), generate
 
 
-fma: Any = intrinsic(_fma)
-float_to_bits: Any = intrinsic(_float_to_bits)
-float_from_bits: Any = intrinsic(_float_from_bits)
-prefer_wide_vectors: Any = intrinsic(_prefer_wide_vectors)
+fma: Callable[[float, float, float], float] = intrinsic(_fma)
+float_to_bits: Callable[[float], int] = intrinsic(_float_to_bits)
+float_from_bits: Callable[[int], float] = intrinsic(_float_from_bits)
+prefer_wide_vectors: Callable[[], None] = intrinsic(_prefer_wide_vectors)
 
 
 @njit(inline="always")
@@ -158,7 +159,7 @@ def rough_inverse_sqrt(x: float) -> float:
 
 @njit(inline="always")
 def inverse_sqrt(x: float) -> float:
-    """1 / sqrt(x) for a positive normal x, to about one unit in the last place; finite for x = 0."""
+    """1 / sqrt(x) for a positive normal x, to about one last unit; finite for x = 0."""
     y = rough_inverse_sqrt(x)
     return fma(0.5 * y, fma(-x * y, y, 1.0), y)
 
@@ -175,7 +176,7 @@ def log_quotient(numerator: float, denominator: float, inverse_denominator: floa
     """ln(numerator / denominator), accurate to about one unit in the last place also near 1.
 
     The rounding error of the quotient is recovered with a fused multiply-add and put back after the
-    mantissa is split off.  ``log(F / K)`` without it costs three digits of implied volatility at the
+    mantissa is split off. ``log(F / K)`` without it costs three digits of implied volatility at the
     money for an option of an hour.
     """
     quotient = numerator * inverse_denominator
@@ -322,8 +323,8 @@ def erfcx_difference_quotient(x1: float, x2: float) -> float:
     """(erfcx(x1) - erfcx(x2)) / (x2 - x1), positive, to a few units in the last place.
 
     Holds also for x1 = x2 >= -1.  With ``A = x + 4.5`` both values are ``P(u) / A`` and
-    ``u1 - u2 = 7 (x1 - x2) / (A1 A2)``, which leaves ``(P(u1) - 7 Q / A2) / (A1 A2)``: the difference
-    of the arguments cancels analytically.
+    ``u1 - u2 = 7 (x1 - x2) / (A1 A2)``, which leaves ``(P(u1) - 7 Q / A2) / (A1 A2)``: the
+    difference of the arguments cancels analytically.
     """
     a1 = x1 + (SERIES_SHIFT + SERIES_SCALE)
     a2 = x2 + (SERIES_SHIFT + SERIES_SCALE)

@@ -1,7 +1,7 @@
 """Ground truth in 60-digit arithmetic for prices, volatilities and greeks, and the hard grid.
 
-Everything takes Python floats as exact numbers and returns mpmath numbers, so that what is measured is
-the code's own rounding and nothing else.
+Everything takes Python floats as exact numbers and returns mpmath numbers, so that what is measured
+is the code's own rounding and nothing else.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def price(forward: Any, strike: Any, expiry_years: Any, vol: Any, is_call: bool)
 
 
 def greeks(forward: Any, strike: Any, expiry_years: Any, vol: Any, is_call: bool) -> list[Any]:
-    """The fourteen greeks in the order of `vol_platform.quant.greeks.Greeks`, by their formulas."""
+    """Give the fourteen greeks in the order of `greeks.Greeks`, by their formulas."""
     f, k, t, v = (mp.mpf(x) for x in (forward, strike, expiry_years, vol))
     root = mp.sqrt(t)
     s = v * root
