@@ -19,10 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from vol_platform.errors import DerivationError
+
+if TYPE_CHECKING:
+    from vol_platform.quant.surface import Surface
 
 __all__ = [
     "CHAIN_COLUMNS",
@@ -37,6 +41,7 @@ __all__ = [
     "DerivationContext",
     "DerivationFunction",
     "Frames",
+    "as_float",
     "conform",
 ]
 
@@ -114,13 +119,13 @@ class DerivationContext:
     settlement_window_seconds
         An expiry this close to delivery leaves the surface.
     previous_surfaces
-        Newest surface rows per market to start warm from: live view only.  The record starts every
+        Newest surface per market to start warm from: live view only.  The record starts every
         hour cold, so that an hour gives the same bytes whatever was computed before it.
     """
 
     max_quote_age_seconds: float = 60.0
     settlement_window_seconds: float = 1800.0
-    previous_surfaces: Mapping[str, pl.DataFrame] | None = None
+    previous_surfaces: Mapping[str, Surface] | None = None
 
     @property
     def settlement_window(self) -> timedelta:
@@ -257,6 +262,11 @@ class Derivation:
             msg = f"derivation {self.name} returned the key {self.key} = {twice} more than once"
             raise DerivationError(msg)
         return frame
+
+
+def as_float(value: object) -> float:
+    """Return an aggregate of a float column as a float, NaN when there was nothing to aggregate."""
+    return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
 def conform(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -27,17 +26,14 @@ from sqlglot import exp
 
 import dbt_like_sql
 from vol_platform.errors import SqlModelError
+from vol_platform.store.sql_models_tables import created_names
 
 __all__ = ["MODELS_DIRECTORY", "FrontMatter", "SqlModel", "load_models", "parse_model", "render"]
 
 MODELS_DIRECTORY = Path(dbt_like_sql.__file__).parent / "models"
-MIGRATIONS_DIRECTORY = Path(dbt_like_sql.__file__).parent / "migrations"
 
 _HEADER = re.compile(r"\A\s*/\*\s*@model\s*?\n(?P<yaml>.*?)\*/", re.DOTALL)
 _PARAMETER = re.compile(r"(?<!\{)\{(?P<name>[A-Za-z_]\w*):(?P<type>[^{}]+)\}(?!\})")
-_CREATED = re.compile(
-    r"^CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS (?P<name>\w+)", re.MULTILINE
-)
 _PARTITION = {
     "start": "{partition_start:DateTime('UTC')}",
     "end": "{partition_end:DateTime('UTC')}",
@@ -121,16 +117,6 @@ def _line_of(path: Path, pattern: str) -> int:
     return 1
 
 
-@cache
-def known_sources() -> frozenset[str]:
-    """Return every table and view that a migration creates."""
-    return frozenset(
-        match["name"]
-        for path in MIGRATIONS_DIRECTORY.glob("*.sql")
-        for match in _CREATED.finditer(path.read_text())
-    )
-
-
 def parse_model(path: Path) -> SqlModel:
     """Read one file and check all that can be checked without its neighbours.
 
@@ -203,7 +189,7 @@ def _render_template(path: Path, template: str, first_line: int, names: _Referen
 def _check_statement(model: SqlModel, sql: str) -> None:
     path = model.path
     for name in model.sources:
-        if name not in known_sources():
+        if name not in created_names():
             line = _line_of(path, rf"source\(\s*['\"]{name}['\"]")
             _fail(path, line, f"unknown source {name!r}; no migration creates it")
     try:

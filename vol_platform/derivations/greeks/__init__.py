@@ -1,0 +1,1 @@
+"""Prices and greeks of every listed option."""

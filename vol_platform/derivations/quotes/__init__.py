@@ -1,0 +1,1 @@
+"""Which quotes count, and why the others do not."""

@@ -1,0 +1,169 @@
+"""Every derivation, in an order in which each follows its inputs.
+
+The record and the live view are both built from `REGISTRY`; nothing else says what is derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from vol_platform.derivations.contracts import (
+    RAW_FRAMES,
+    Check,
+    CheckOutcome,
+    Derivation,
+    DerivationContext,
+    Frames,
+)
+from vol_platform.derivations.forwards.checks import FORWARD_CURVE_CHECKS
+from vol_platform.derivations.forwards.curve import FORWARD_COLUMNS, forward_curve
+from vol_platform.derivations.greeks.checks import GREEKS_CHECKS
+from vol_platform.derivations.greeks.options import GREEKS_COLUMNS, options_greeks
+from vol_platform.derivations.quotes.checks import QUOTES_CLEAN_CHECKS, QUOTES_REJECTED_CHECKS
+from vol_platform.derivations.quotes.cleaning import (
+    CLEAN_COLUMNS,
+    REJECTED_COLUMNS,
+    quotes_clean,
+    quotes_rejected,
+)
+from vol_platform.derivations.surfaces.checks import SURFACE_CHECKS, SURFACE_GRID_CHECKS
+from vol_platform.derivations.surfaces.fitting import SURFACE_COLUMNS, surfaces
+from vol_platform.derivations.surfaces.grid import GRID_COLUMNS, surface_grid
+
+__all__ = [
+    "RAW_FRAMES",
+    "REGISTRY",
+    "Check",
+    "CheckOutcome",
+    "Derivation",
+    "DerivationContext",
+    "Frames",
+    "by_name",
+    "derive_all",
+]
+
+REGISTRY: tuple[Derivation, ...] = (
+    Derivation(
+        name="quotes_clean",
+        table="quotes_clean",
+        domain="quotes",
+        description="Option quotes that a fit may use, and how: two-sided or only as a bound.",
+        inputs=("chain",),
+        function=quotes_clean,
+        columns=CLEAN_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts", "strike", "is_call", "instrument_name"),
+        code_version="1",
+        checks=QUOTES_CLEAN_CHECKS,
+    ),
+    Derivation(
+        name="quotes_rejected",
+        table="quotes_rejected",
+        domain="quotes",
+        description="Listed options whose quote no fit may use, each with the reason.",
+        inputs=("chain",),
+        function=quotes_rejected,
+        columns=REJECTED_COLUMNS,
+        key=("snapshot_ts", "currency", "instrument_name", "reason"),
+        code_version="1",
+        checks=QUOTES_REJECTED_CHECKS,
+    ),
+    Derivation(
+        name="forward_curve",
+        table="forward_curve",
+        domain="forwards",
+        description="The forward of every listed expiry, from put-call parity around the prior.",
+        inputs=("chain", "futures", "index", "quotes_clean"),
+        function=forward_curve,
+        columns=FORWARD_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts"),
+        code_version="1",
+        checks=FORWARD_CURVE_CHECKS,
+    ),
+    Derivation(
+        name="surfaces",
+        table="surfaces",
+        domain="surfaces",
+        description="The arbitrage-free surface of every snapshot, one row per expiry.",
+        inputs=("quotes_clean", "forward_curve", "chain"),
+        function=surfaces,
+        columns=SURFACE_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts"),
+        code_version="1",
+        checks=SURFACE_CHECKS,
+    ),
+    Derivation(
+        name="surface_grid",
+        table="surface_grid",
+        domain="surfaces",
+        description="The surface at fixed log-moneyness and delta, by expiry and fixed maturity.",
+        inputs=("surfaces",),
+        function=surface_grid,
+        columns=GRID_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_years", "axis", "coordinate", "expiry_ts"),
+        code_version="1",
+        checks=SURFACE_GRID_CHECKS,
+    ),
+    Derivation(
+        name="options_greeks",
+        table="options_greeks",
+        domain="greeks",
+        description="Price and greeks of every listed option, with the surface's volatility.",
+        inputs=("chain", "forward_curve", "surfaces"),
+        function=options_greeks,
+        columns=GREEKS_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts", "strike", "is_call", "instrument_name"),
+        code_version="1",
+        checks=GREEKS_CHECKS,
+    ),
+)
+
+
+def by_name(name: str) -> Derivation:
+    """Return one derivation.
+
+    Raises
+    ------
+    KeyError
+        There is none of this name.
+    """
+    for derivation in REGISTRY:
+        if derivation.name == name:
+            return derivation
+    msg = f"no derivation {name!r}; there are {[derivation.name for derivation in REGISTRY]}"
+    raise KeyError(msg)
+
+
+def derive_all(
+    frames: Frames,
+    context: DerivationContext,
+    names: Iterable[str] | None = None,
+) -> dict[str, pl.DataFrame]:
+    """Run derivations in order on raw frames.
+
+    Parameters
+    ----------
+    frames
+        The raw frames, and any derived frame that is known already (it is not derived again).
+    context
+        Parameters.
+    names
+        Derivations to run; None runs all.  Their inputs must be among `frames` or `names`.
+
+    Returns
+    -------
+    dict
+        The frames that were given and the derived ones.
+
+    Raises
+    ------
+    DerivationError
+        As `Derivation.derive`.
+    """
+    wanted = {derivation.name for derivation in REGISTRY} if names is None else set(names)
+    known = dict(frames)
+    for derivation in REGISTRY:
+        if derivation.name in wanted and derivation.name not in known:
+            known[derivation.name] = derivation.derive(known, context)
+    return known

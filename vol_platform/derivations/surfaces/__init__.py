@@ -1,0 +1,1 @@
+"""The fitted surface of every snapshot, and its values on fixed grids."""

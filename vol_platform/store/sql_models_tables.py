@@ -1,0 +1,74 @@
+"""What the migrations create: names of tables and views, and the columns of each table.
+
+Read from the files, so that Dagster can show a schema without asking a database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import dbt_like_sql
+
+__all__ = ["Column", "created_names", "table_columns"]
+
+_MIGRATIONS_DIRECTORY = Path(dbt_like_sql.__file__).parent / "migrations"
+_CREATED = re.compile(
+    r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW) (?:IF NOT EXISTS )?(?P<name>\w+)",
+    re.MULTILINE,
+)
+_TABLE = re.compile(
+    r"^CREATE TABLE IF NOT EXISTS (?P<name>\w+)[^\n]*\n\(\n(?P<body>.*?)\n\)\nENGINE",
+    re.MULTILINE | re.DOTALL,
+)
+_COLUMN = re.compile(r"^ {4}(?P<name>\w+)\s+(?P<rest>.+?),?$")
+_AFTER_TYPE = re.compile(r" (?:CODEC\(|DEFAULT |COMMENT )")
+_COMMENT = re.compile(r"COMMENT '(?P<text>(?:[^']|'')*)'")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: ClickHouse type and comment."""
+
+    name: str
+    type: str
+    comment: str
+
+
+def _texts() -> Iterator[str]:
+    for path in sorted(_MIGRATIONS_DIRECTORY.glob("*.sql")):
+        yield path.read_text()
+
+
+@cache
+def created_names() -> frozenset[str]:
+    """Return every table and view that a migration creates."""
+    return frozenset(match["name"] for text in _texts() for match in _CREATED.finditer(text))
+
+
+@cache
+def table_columns() -> dict[str, tuple[Column, ...]]:
+    """Return the columns of every table as the migrations create it, by table."""
+    return {
+        table["name"]: tuple(_columns(table["body"]))
+        for text in _texts()
+        for table in _TABLE.finditer(text)
+    }
+
+
+def _columns(body: str) -> Iterator[Column]:
+    for line in body.splitlines():
+        match = _COLUMN.match(line)
+        if match is None:
+            continue
+        rest = match["rest"]
+        comment = _COMMENT.search(rest)
+        end = _AFTER_TYPE.search(rest)
+        yield Column(
+            match["name"],
+            rest[: end.start()] if end else rest,
+            comment["text"].replace("''", "'") if comment else "",
+        )
