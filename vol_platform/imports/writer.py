@@ -11,10 +11,12 @@ from decimal import Decimal
 
 import crc32c
 import polars as pl
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from vol_platform.imports.boards import BoardFile
 from vol_platform.imports.mapping import NUMBER_COLUMNS
+from vol_platform.store.client import insert_frame
 
 __all__ = ["ImportResult", "snapshot_minute", "write_board"]
 
@@ -87,14 +89,9 @@ def write_board(client: Client, database: str, board: BoardFile, now: datetime) 
     for table, frame in tables.items():
         rows[table] = len(frame)
         if len(frame):
-            _insert(client, database, table, frame, f"{file_id}-{table}")
-    _insert(
-        client,
-        database,
-        "ingest_segments",
-        _segment(board, file_id, now),
-        f"{file_id}-segment",
-    )
+            insert_frame(client, table, frame, token=f"{file_id}-{table}", database=database)
+    segment = _segment(board, rows, file_id, now)
+    insert_frame(client, "ingest_segments", segment, token=f"{file_id}-segment", database=database)
     instants = board.rows.select("currency", "exchange_ts").unique().sort("currency", "exchange_ts")
     snapshots = sorted(
         {(currency, snapshot_minute(instant)) for currency, instant in instants.iter_rows()}
@@ -123,17 +120,8 @@ def write_board(client: Client, database: str, board: BoardFile, now: datetime) 
             "closed_ts": pl.Datetime("us", "UTC"),
         },
     ).with_columns(pl.col("hour_ts").dt.epoch("s").cast(pl.UInt32))
-    _insert(client, database, "ingest_hours", closing, f"{file_id}-hours")
+    insert_frame(client, "ingest_hours", closing, token=f"{file_id}-hours", database=database)
     return ImportResult(board=board, rows=rows, hours=tuple(hours), snapshots=tuple(snapshots))
-
-
-def _insert(client: Client, database: str, table: str, frame: pl.DataFrame, token: str) -> None:
-    client.insert_arrow(
-        table,
-        frame.to_arrow(),
-        database=database,
-        settings={"async_insert": 0, "insert_deduplication_token": token},
-    )
 
 
 def _checksum_of(quotes: pl.DataFrame) -> int:
@@ -266,23 +254,25 @@ def _dead_letters(board: BoardFile, now: datetime, file_id: str) -> pl.DataFrame
     )
 
 
-def _segment(board: BoardFile, file_id: str, now: datetime) -> pl.DataFrame:
+def _segment(board: BoardFile, rows: dict[str, int], file_id: str, now: datetime) -> pa.Table:
     instants = board.rows["exchange_ts"]
-    moment = pl.Datetime("us", "UTC")
-    return pl.DataFrame(
+    moment = pa.timestamp("us", tz="UTC")
+    exchange_moment = pa.timestamp("ms", tz="UTC")
+    return pa.table(
         {
             "segment_id": [file_id],
             "collector": [COLLECTOR],
-            "first_received_ts": pl.Series([now], dtype=moment),
-            "last_received_ts": pl.Series([now], dtype=moment),
-            "first_exchange_ts": pl.Series([instants.min()], dtype=pl.Datetime("ms", "UTC")),
-            "last_exchange_ts": pl.Series([instants.max()], dtype=pl.Datetime("ms", "UTC")),
-            "frames": pl.Series([len(board.rows) + len(board.rejected)], dtype=pl.UInt64),
-            "control_messages": pl.Series([0], dtype=pl.UInt64),
-            "data_messages": pl.Series([len(board.rows)], dtype=pl.UInt64),
-            "dead_letters": pl.Series([len(board.rejected)], dtype=pl.UInt64),
-            "bytes": pl.Series([board.path.stat().st_size], dtype=pl.UInt64),
-            "checksum": pl.Series([crc32c.crc32c(board.path.read_bytes())], dtype=pl.UInt32),
-            "inserted_ts": pl.Series([now], dtype=moment),
+            "first_received_ts": pa.array([now], moment),
+            "last_received_ts": pa.array([now], moment),
+            "first_exchange_ts": pa.array([instants.min()], exchange_moment),
+            "last_exchange_ts": pa.array([instants.max()], exchange_moment),
+            "frames": pa.array([len(board.rows) + len(board.rejected)], pa.uint64()),
+            "control_messages": pa.array([0], pa.uint64()),
+            "data_messages": pa.array([len(board.rows)], pa.uint64()),
+            "dead_letters": pa.array([len(board.rejected)], pa.uint64()),
+            "rows": pa.array([list(rows.items())], pa.map_(pa.string(), pa.uint64())),
+            "bytes": pa.array([board.path.stat().st_size], pa.uint64()),
+            "checksum": pa.array([crc32c.crc32c(board.path.read_bytes())], pa.uint32()),
+            "inserted_ts": pa.array([now], moment),
         }
     )
