@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vol_platform.errors import SettingsError
 
@@ -57,6 +56,8 @@ class ExchangeOptions(BaseModel):
     capture: Path | None = None
     capture_all: bool = False
     """Send every frame of the capture to whoever subscribes to anything."""
+    capture_plays: int = Field(default=1, ge=1)
+    """How many connections get the capture, each from its beginning."""
     capture_end: Literal["close", "hold"] = "hold"
     """When the capture is finished: close with 1000, or stay open."""
     oracle_log: Path | None = None
@@ -67,14 +68,18 @@ class ExchangeOptions(BaseModel):
     testnet: bool = False
     chaos: ChaosOptions = ChaosOptions()
 
-    @property
-    def start_ms(self) -> int | None:
-        """The simulated start in milliseconds, None for now."""
-        return None if self.start is None else _milliseconds(self.start)
+    @model_validator(mode="after")
+    def _only_a_capture_is_unpaced(self) -> Self:
+        if self.speed == 0 and self.capture is None:
+            msg = "--speed 0 (as fast as the socket takes it) needs --capture"
+            raise ValueError(msg)
+        return self
 
 
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def _flag_of(location: tuple[int | str, ...]) -> str:
+    """Return the command-line flag of a value's place in the options."""
+    names = [part for part in location if isinstance(part, str) and part != "chaos"]
+    return f"--{names[-1].replace('_', '-')}" if names else "options"
 
 
 def make_options(**values: object) -> ExchangeOptions:
@@ -89,8 +94,7 @@ def make_options(**values: object) -> ExchangeOptions:
         return ExchangeOptions.model_validate(values)
     except ValidationError as error:
         parts = (
-            f"--{'-'.join(str(part) for part in item['loc']).replace('_', '-')}: {item['msg']}, "
-            f"was {item['input']!r}"
+            f"{_flag_of(item['loc'])}: {item['msg']}, was {item['input']!r}"
             for item in error.errors(include_url=False)
         )
         msg = "simulator options are wrong: " + "; ".join(parts)

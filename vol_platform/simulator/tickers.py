@@ -28,10 +28,15 @@ from vol_platform.simulator.wire import (
     Statistics,
 )
 
-__all__ = ["TickerSource"]
+__all__ = ["TickerSource", "never_traded"]
 
 _Array = NDArray[np.float64]
 _NEVER_TRADED_SHARE = 0.3
+
+
+def never_traded(market: Market, board: Board) -> NDArray[np.bool_]:
+    """Return which options nobody ever trades: no last price, null statistics, shape (n,)."""
+    return np.asarray(noise.uniform(market.seed, board.stream + 11, 0) <= _NEVER_TRADED_SHARE)
 
 
 class TickerSource:
@@ -63,7 +68,7 @@ class TickerSource:
         self._settlement = np.round(settlement, 8).tolist()
         self._settled = settled.tolist()
         self._settlement_index = float(index[0])
-        traded = noise.uniform(seed, board.stream + 11, 0) > _NEVER_TRADED_SHARE
+        traded = ~never_traded(market, board)
         spread = np.exp(0.2 * noise.normal(seed, board.stream + 12, board.start_ms))
         last = np.maximum(round_to_ladder(settlement * spread), 0.0001)
         high = round_to_ladder(last * 1.25, 1)
