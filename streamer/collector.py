@@ -12,11 +12,10 @@ from streamer.catalogue import Catalogue, listing_currency
 from streamer.clock import Clock
 from streamer.connection import Connection
 from streamer.decode import FrameDecoder
-from streamer.deribit.channels import instrument_of
 from streamer.deribit.rest import RestClient, instruments_of
-from streamer.deribit.session import Credentials, Event, Session, SessionLimits
+from streamer.deribit.session import Event
 from streamer.errors import ExchangeError
-from streamer.gaps import Gap, GapBook, encode_gap
+from streamer.gap_keeper import GapKeeper
 from streamer.hours import HourKeeper
 from streamer.ingest import Accounting, spool_limits
 from streamer.log import logger
@@ -24,6 +23,7 @@ from streamer.metrics import Health, Metrics, MetricsServer
 from streamer.publish import Publisher
 from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
+from streamer.sockets import Sockets
 from streamer.spool import OpenSegment, Spool
 from streamer.store import Store
 from streamer.writer import SegmentWriter, Written
@@ -31,13 +31,10 @@ from streamer.writer import SegmentWriter, Written
 __all__ = ["Collector"]
 
 _log = logger(__name__)
-_SILENT_CHANNEL_SECONDS = 30.0
 _WATCH_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _UNHEALTHY_SECONDS = 30.0
 _CLOCK_WARNING_SECONDS = 0.05
-_RESTART = "restart"
-_SPOOL_FULL = "spool_full"
 
 
 class Collector:
@@ -87,7 +84,6 @@ class Collector:
             clock=clock,
             limits=spool_limits(settings),
         )
-        self._gaps = GapBook(settings.collector, self._started_ns)
         self._hours = HourKeeper(
             store=Store(settings.clickhouse),
             collector=settings.collector,
@@ -95,6 +91,9 @@ class Collector:
             grace_seconds=settings.hour_grace_seconds,
         )
         self.metrics = Metrics()
+        self._gaps = GapKeeper(
+            self._spool, collector=settings.collector, metrics=self.metrics, clock=clock
+        )
         self._writer = SegmentWriter(
             spool=self._spool,
             store=self._store,
@@ -107,8 +106,9 @@ class Collector:
         self._publish_decoder = FrameDecoder()
         self._catalogue = Catalogue(settings, all_offered=all_offered)
         self._rest = RestClient(settings.rest_url, clock)
-        self._connections: list[Connection] = []
-        self._tasks: list[asyncio.Task[int]] = []
+        self._sockets = Sockets(
+            settings, self, clock=clock, seed=self._started_ns, once=exit_when_closed
+        )
         self._connection_id = 0
         self._frames = 0
         self._refused: set[str] = set()
@@ -160,7 +160,7 @@ class Collector:
         try:
             await self._until_stopped(helpers)
         finally:
-            await self._finish([*helpers, *self._tasks], writer, server)
+            await self._finish([*helpers, *self._sockets.tasks], writer, server)
         return Accounting(self._frames, self._writer.totals, 0, len(self._refused))
 
     # -- the sink of the connections -------------------------------------------------------------
@@ -168,7 +168,7 @@ class Collector:
     def take_frame(self, frame: bytes, received_ns: int, connection_id: int) -> None:
         """Put a frame into the spool first, then show it to the live view."""
         if not self._spool.append(RecordKind.FRAME, received_ns, connection_id, frame):
-            self._disk_refused(received_ns)
+            self._gaps.note_disk_refused(received_ns)
             return
         self._frames += 1
         if self._publisher is not None:
@@ -184,7 +184,7 @@ class Collector:
             _log.error("channel_refused", channels=event.channels, reason=event.detail)
         elif event.kind == "mute":
             for channel in event.channels:
-                self._open_channel_gap(channel, connection.last_received_ns, event.detail)
+                self._gaps.note_mute(channel, connection.last_received_ns, event.detail)
         elif event.kind == "error":
             _log.warning("exchange_error", error=event.detail, channels=len(event.channels))
         elif event.kind == "clock":
@@ -195,23 +195,13 @@ class Collector:
     def connection_lost(self, connection: Connection, cause: str, detail: str) -> None:
         """Open a gap from the last data of this connection."""
         self.metrics.reconnects.labels(cause).inc()
-        if connection.last_received_ns == 0:
-            return  # there was never data; the gap since the last process covers it
-        self._put_gap(
-            self._gaps.open(
-                f"connection {connection.number}",
-                from_ns=connection.last_received_ns,
-                cause="maintenance" if "11051" in detail else "reconnect",
-                detail=f"{cause}: {detail}"[:300],
-            )
-        )
+        self._gaps.note_lost(connection, cause, detail)
 
     def connection_complete(self, connection: Connection) -> None:
-        """Close the gaps of this connection, and the one since the last process."""
-        now_ns = self._clock.wall_ns()
-        self._put_gap(self._gaps.close(f"connection {connection.number}", now_ns))
-        if all(other.is_complete for other in self._connections):
-            self._put_gap(self._gaps.close(_RESTART, now_ns))
+        """Close the gap of this connection, and with the last one that since the last process."""
+        self._gaps.note_complete(connection)
+        if self._sockets.are_complete:
+            self._gaps.note_all_complete()
         channels = len(connection.session.wanted)
         _log.info("data_on_every_channel", connection=connection.number, channels=channels)
 
@@ -224,13 +214,7 @@ class Collector:
 
     def _recover(self) -> None:
         recovery = self._spool.recover()
-        if recovery.last_received_ns:
-            detail = f"sealed {recovery.sealed} open segments, cut {recovery.torn_bytes} bytes"
-            self._put_gap(
-                self._gaps.open(
-                    _RESTART, from_ns=recovery.last_received_ns, cause="restart", detail=detail
-                )
-            )
+        self._gaps.note_start(recovery)
         for name in recovery.quarantined:
             _log.error("segment_quarantined", segment=name, damage="its header is unreadable")
         _log.info(
@@ -245,14 +229,13 @@ class Collector:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             while not self._stopping.is_set():
-                watched = {stopping, *helpers, *self._tasks}
+                watched = {stopping, *helpers, *self._sockets.tasks}
                 done, _ = await asyncio.wait(
                     watched, timeout=0.5, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done - {stopping}:
                     task.result()  # raises what ended it
-                ended = self._tasks and all(task.done() for task in self._tasks)
-                if self._exit_when_closed and ended:
+                if self._exit_when_closed and self._sockets.have_ended:
                     return
         finally:
             stopping.cancel()
@@ -325,21 +308,17 @@ class Collector:
         """Look at the disk, at silent channels and at the numbers once a second."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            was_full = self._spool.is_full
-            self._spool.check_disk()
-            if was_full and not self._spool.is_full:
-                self._put_gap(self._gaps.close(_SPOOL_FULL, self._clock.wall_ns()))
-                _log.info("disk_has_room", refused=self._spool.refused_messages)
-            self._watch_silence()
+            self._gaps.watch_disk()
+            self._gaps.watch_silence(self._sockets.connections, self._catalogue)
             self._hours.active_connections = frozenset(
-                it.connection_id for it in self._connections if it.is_complete
+                it.connection_id for it in self._sockets.connections if it.is_complete
             )
             self._show_numbers()
 
     async def _keep_catalogue(self) -> None:
         """List the instruments now, when the exchange says that they changed, and now and then."""
         if self._fixed_channels is not None:
-            self._assign(self._fixed_channels)
+            self._sockets.assign(self._fixed_channels)
         while True:
             for market in self._catalogue.markets:
                 await self._list_market(market)
@@ -353,7 +332,7 @@ class Collector:
             has_news = self._catalogue.update(market, instruments_of(body))
         except ExchangeError as error:
             _log.warning("listing_failed", market=market, error=str(error))
-            if not self._connections and self._fixed_channels is None:
+            if not self._sockets.connections and self._fixed_channels is None:
                 await asyncio.sleep(self._settings.backoff_seconds)
                 self._relist.set()
             return
@@ -365,98 +344,8 @@ class Collector:
                     decoded = self._publish_decoder.decode_instruments(body)
                     self._publisher.add(decoded, received_ns)
         if self._fixed_channels is None:
-            self._assign(self._catalogue.channels())
-
-    # -- channels --------------------------------------------------------------------------------
-
-    def _assign(self, channels: list[str]) -> None:
-        """Spread the channels over as many sockets as they need; drop what is not wanted."""
-        wanted = dict.fromkeys(channels)
-        for connection in self._connections:
-            gone = [name for name in connection.session.wanted if name not in wanted]
-            connection.session.drop(gone)
-            for name in gone:
-                self._put_gap(self._gaps.close(f"channel {name}", self._clock.wall_ns()))
-            for name in connection.session.wanted:
-                wanted.pop(name, None)
-            connection.wake()
-        waiting = list(wanted)
-        limit = self._settings.channels_per_connection
-        for connection in self._connections:
-            room = max(0, limit - len(connection.session.wanted))
-            connection.session.want(waiting[:room])
-            waiting = waiting[room:]
-        while waiting:
-            self._start_connection(waiting[:limit])
-            waiting = waiting[limit:]
-
-    def _start_connection(self, channels: list[str]) -> None:
-        settings = self._settings
-        secret = settings.client_secret.get_secret_value()
-        credentials = Credentials(settings.client_id, secret) if settings.client_id else None
-        limits = SessionLimits(
-            channels_per_subscribe=settings.channels_per_subscribe,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            data_silence_seconds=settings.data_silence_seconds,
-            first_data_seconds=settings.first_data_seconds,
-        )
-        number = len(self._connections)
-        connection = Connection(
-            number,
-            settings.websocket_url,
-            Session(limits, credentials),
-            self,
-            clock=self._clock,
-            seed=self._started_ns + number,
-            backoff=(settings.backoff_seconds, settings.backoff_limit_seconds),
-        )
-        connection.session.want(channels)
-        self._connections.append(connection)
-        self._tasks.append(asyncio.create_task(connection.run(once=self._exit_when_closed)))
-
-    # -- gaps ------------------------------------------------------------------------------------
-
-    def _watch_silence(self) -> None:
-        wall_ns, now = self._clock.wall_ns(), self._clock.monotonic()
-        for connection in self._connections:
-            if not connection.is_complete:
-                continue  # the gap of the connection covers it
-            silent = dict(connection.session.silent_channels(_SILENT_CHANNEL_SECONDS, now))
-            for name, last_data in silent.items():
-                if not self._catalogue.is_expired(instrument_of(name), wall_ns // 1_000_000):
-                    last_ns = wall_ns - round((now - last_data) * 1e9)
-                    self._open_channel_gap(name, last_ns, f"no data for {now - last_data:.0f} s")
-            for name in connection.session.wanted - silent.keys():
-                self._put_gap(self._gaps.close(f"channel {name}", wall_ns))
-
-    def _open_channel_gap(self, channel: str, from_ns: int, detail: str) -> None:
-        self._put_gap(
-            self._gaps.open(
-                f"channel {channel}",
-                from_ns=from_ns,
-                cause="silence",
-                detail=detail,
-                channel=channel,
-                instrument_name=instrument_of(channel),
-            )
-        )
-
-    def _disk_refused(self, received_ns: int) -> None:
-        if self._gaps.is_open(_SPOOL_FULL):
-            return
-        reason = self._spool.full_reason
-        self._gaps.open(_SPOOL_FULL, from_ns=received_ns, cause="spool_full", detail=reason)
-        self.metrics.gaps.labels("spool_full").inc()
-        _log.error("spool_full", reason=reason, cure="free space on the disk of the spool")
-
-    def _put_gap(self, gap: Gap | None) -> None:
-        """Send a version of a gap through the spool, like a message."""
-        if gap is None:
-            return
-        self._spool.append(RecordKind.GAP, self._clock.wall_ns(), 0, encode_gap(gap))
-        if gap.version == 1:
-            self.metrics.gaps.labels(gap.cause).inc()
-            _log.warning("gap_opened", cause=gap.cause, channel=gap.channel, detail=gap.detail)
+            dropped = self._sockets.assign(self._catalogue.channels())
+            self._gaps.note_dropped(dropped)
 
     # -- numbers ---------------------------------------------------------------------------------
 
@@ -481,8 +370,8 @@ class Collector:
         metrics.refused_messages.set(self._spool.refused_messages)
         metrics.insert_failures.set(self._writer.failures)
         metrics.unknown_fields.set(sum(self._writer.decoder.unknown_fields.values()))
-        metrics.channels_wanted.set(sum(len(it.session.wanted) for it in self._connections))
-        metrics.connections_complete.set(sum(it.is_complete for it in self._connections))
+        metrics.channels_wanted.set(sum(len(it.session.wanted) for it in self._sockets.connections))
+        metrics.connections_complete.set(sum(it.is_complete for it in self._sockets.connections))
         if self._publisher is not None:
             metrics.published_rows.set(self._publisher.published)
             metrics.dropped_rows.set(self._publisher.dropped)
@@ -490,10 +379,9 @@ class Collector:
     def _health(self) -> Health:
         landed = self._rows_landed_at
         seconds = None if landed is None else self._clock.monotonic() - landed
-        is_complete = bool(self._connections) and all(it.is_complete for it in self._connections)
         return Health(
             healthy=seconds is not None and seconds < _UNHEALTHY_SECONDS,
-            ready=is_complete and seconds is not None,
+            ready=self._sockets.are_complete and seconds is not None,
             seconds_since_rows=None if seconds is None else round(seconds, 3),
             segments_waiting=len(self._spool.sealed()),
             detail=self._writer.last_error,

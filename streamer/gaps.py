@@ -64,9 +64,9 @@ class GapBook:
     def __len__(self) -> int:
         return len(self._open)
 
-    def is_open(self, key: str) -> bool:
-        """Tell whether the gap known by ``key`` is open."""
-        return key in self._open
+    def open_channels(self) -> set[str]:
+        """Return the channels that have a gap of their own open."""
+        return {gap.channel for gap in self._open.values() if gap.channel != "*"}
 
     def open(
         self,

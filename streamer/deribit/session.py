@@ -245,6 +245,11 @@ class Session:
             for name, channel in self._channels.items()
         )
 
+    def has_data(self, name: str) -> bool:
+        """Tell whether a channel is wanted here and has spoken on this socket."""
+        channel = self._channels.get(name)
+        return channel is not None and channel.last_data is not None
+
     def silent_channels(self, seconds: float, now: float) -> list[tuple[str, float]]:
         """Return the tickers without data for so long, with the time of their last data."""
         return [
@@ -385,7 +390,8 @@ class Session:
         # The exchange's clock halfway between question and answer; the owner knows our own.
         round_trip_ms = (now - request.sent_at) * 1000
         middle_ms = (envelope.us_in + envelope.us_out) / 2000
-        self._events.append(Event("clock", f"{round_trip_ms:.1f} ms", (), (middle_ms, now)))
+        halfway = (request.sent_at + now) / 2
+        self._events.append(Event("clock", f"{round_trip_ms:.1f} ms", (), (middle_ms, halfway)))
 
     def _miss_reply(self, request: _Request, now: float) -> None:
         if request.method == "public/auth":
