@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS live_surfaces
     k_maximum               Nullable(Float64) COMMENT 'largest log-moneyness quoted',
     oldest_quote_age_seconds Nullable(Float64) COMMENT 'of the quotes used',
     completeness            Nullable(Float64) COMMENT 'share of listed options of the expiry with a fresh row',
+    residual_start          Nullable(Float64) COMMENT 'residual spline: k of its first knot; NULL without residual',
+    residual_step           Nullable(Float64) COMMENT 'residual spline: distance of its knots in k',
+    residual                Array(Float64) COMMENT 'residual spline: coefficients of uniform cubic B-splines, added to w of the raw SVI',
     code_version            LowCardinality(String)
 )
 ENGINE = MergeTree

@@ -111,7 +111,7 @@ def _draw_smile(axes: Any, part: Slice, bars: QuoteBars) -> None:
     ):
         alone = np.isfinite(vols) & ~np.isfinite(other)
         axes.plot(bars.k[alone], 100 * vols[alone], marker, color=canvas.BAR, markersize=2.5)
-    if part.parameters is not None:
+    if part.is_fitted:
         axes.plot(k, fit, color=canvas.FIT, linewidth=1.1)
     else:
         words = textwrap.fill(part.reason or "no fit", 44)

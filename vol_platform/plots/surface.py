@@ -31,7 +31,7 @@ def surface_png(surface_frame: pl.DataFrame, *, currency: str, snapshot_ts: date
         No expiry has a fit.
     """
     parts = slices(surface_frame)
-    if all(part.parameters is None for part in parts):
+    if all(not part.is_fitted for part in parts):
         raise ValueError(f"surface_frame must hold at least 1 fitted expiry of {currency}")
     figure = canvas.figure(8.0, 0.9 + 0.32 * len(parts))
     axes = figure.subplots()
@@ -56,7 +56,7 @@ def draw_surface(figure: Any, axes: Any, parts: list[Slice]) -> None:
             ink = "white" if vol < middle else canvas.INK
             axes.text(column, row, f"{vol:.1f}", ha="center", va="center", fontsize=6.5, color=ink)
     for row, part in enumerate(parts):
-        if part.parameters is None:
+        if not part.is_fitted:
             axes.text(0, row, f"{part.status}: {part.reason}", va="center", fontsize=6.5)
     axes.set_xticks(range(len(DELTAS)), [delta_label(delta) for delta in DELTAS])
     axes.set_yticks(

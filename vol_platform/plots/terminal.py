@@ -120,7 +120,7 @@ def _bar(share: float, width: int) -> str:
 
 
 def _choose(parts: list[Slice], expiry_ts: datetime | None) -> Slice:
-    fitted = [part for part in parts if part.parameters is not None]
+    fitted = [part for part in parts if part.is_fitted]
     if expiry_ts is not None:
         fitted = [part for part in fitted if part.expiry_ts == expiry_ts]
     if not fitted:
