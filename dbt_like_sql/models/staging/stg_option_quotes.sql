@@ -30,7 +30,7 @@ columns:
   age_seconds: snapshot_ts - exchange_ts
   source: stream, bridge, import or replay
 */
-WITH newest AS
+WITH buckets AS
 (
     -- A minute bucket holds the newest update of its minute; with a maximum age of several minutes
     -- a bucket also serves the snapshots after its own.
@@ -39,8 +39,8 @@ WITH newest AS
         m.currency AS currency,
         m.instrument_name AS instrument_name,
         max(m.exchange_ts) AS newest_ts,
-        argMax(m.merged, m.exchange_ts) AS quote
-    FROM {{ source('options_quotes_minute') }} AS m
+        argMaxMerge(m.quote) AS newest
+    FROM {{ source('options_quotes_minute_state') }} AS m
     ARRAY JOIN range(toUInt32(ceil({max_quote_age_seconds:Float64} / 60))) AS later
     WHERE m.snapshot_ts > subtractSeconds({{ partition.start }}, {max_quote_age_seconds:Float64})
         AND m.snapshot_ts < {{ partition.end }}
@@ -50,23 +50,23 @@ SELECT
     toDateTime64(asof_ts, 3, 'UTC') AS snapshot_ts,
     toString(currency) AS currency,
     toString(instrument_name) AS instrument_name,
-    toString(tupleElement(quote, 'state')) AS state,
-    toFloat64(tupleElement(quote, 'bid_price')) AS bid_price,
-    toFloat64(tupleElement(quote, 'bid_amount')) AS bid_amount,
-    toFloat64(tupleElement(quote, 'ask_price')) AS ask_price,
-    toFloat64(tupleElement(quote, 'ask_amount')) AS ask_amount,
-    toFloat64(tupleElement(quote, 'mark_price')) AS mark_price,
-    toFloat64(tupleElement(quote, 'bid_iv')) / 100 AS bid_iv,
-    toFloat64(tupleElement(quote, 'ask_iv')) / 100 AS ask_iv,
-    toFloat64(tupleElement(quote, 'mark_iv')) / 100 AS mark_iv,
-    toString(tupleElement(quote, 'underlying_index')) AS underlying_index,
-    tupleElement(quote, 'underlying_price') AS underlying_price,
-    toFloat64(tupleElement(quote, 'index_price')) AS index_price,
-    toFloat64(tupleElement(quote, 'open_interest')) AS open_interest,
+    toString(tupleElement(newest, 'state')) AS state,
+    toFloat64(tupleElement(newest, 'bid_price')) AS bid_price,
+    toFloat64(tupleElement(newest, 'bid_amount')) AS bid_amount,
+    toFloat64(tupleElement(newest, 'ask_price')) AS ask_price,
+    toFloat64(tupleElement(newest, 'ask_amount')) AS ask_amount,
+    toFloat64(tupleElement(newest, 'mark_price')) AS mark_price,
+    toFloat64(tupleElement(newest, 'bid_iv')) / 100 AS bid_iv,
+    toFloat64(tupleElement(newest, 'ask_iv')) / 100 AS ask_iv,
+    toFloat64(tupleElement(newest, 'mark_iv')) / 100 AS mark_iv,
+    toString(tupleElement(newest, 'underlying_index')) AS underlying_index,
+    tupleElement(newest, 'underlying_price') AS underlying_price,
+    toFloat64(tupleElement(newest, 'index_price')) AS index_price,
+    toFloat64(tupleElement(newest, 'open_interest')) AS open_interest,
     newest_ts AS exchange_ts,
     (toUnixTimestamp64Milli(toDateTime64(asof_ts, 3, 'UTC')) - toUnixTimestamp64Milli(newest_ts)) / 1000 AS age_seconds,
-    toString(tupleElement(quote, 'source')) AS source
-FROM newest
+    toString(tupleElement(newest, 'source')) AS source
+FROM buckets
 WHERE asof_ts >= {{ partition.start }}
     AND asof_ts < {{ partition.end }}
     AND age_seconds < {max_quote_age_seconds:Float64}
