@@ -1,13 +1,80 @@
-"""Commands that bring data in: replay."""
+"""Commands that bring data in: import, validate, replay."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+if TYPE_CHECKING:
+    from vol_platform.imports.run import Skipped
+    from vol_platform.imports.writer import ImportResult
 
 __all__ = ["register"]
 
 _PANEL = "Data in and out"
 
 
+def _say_imported(path: Path, outcome: ImportResult | Skipped) -> None:
+    from vol_platform.imports.run import Skipped
+
+    if isinstance(outcome, Skipped):
+        print(f"skipped {path}: {outcome.reason}")
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in outcome.rows.items())
+    boards = ", ".join(f"{currency} {when:%Y-%m-%d %H:%M}" for currency, when in outcome.snapshots)
+    print(f"imported {path}: {boards} ({rows})")
+
+
+def import_boards(
+    paths: Annotated[list[Path], typer.Argument(help="Board files, or folders of them.")],
+    mapping: Annotated[
+        Path | None, typer.Option(help="How to read a CSV file of an unknown kind.")
+    ] = None,
+) -> None:
+    """Put recorded whole boards into the raw tables; Dagster then fits their surfaces."""
+    from vol_platform.imports.mapping import load_mapping
+    from vol_platform.imports.run import import_boards as run_import
+    from vol_platform.local.running import settings_of_running_stack
+    from vol_platform.store.client import connect
+    from vol_platform.store.migrate import migrate
+
+    settings = settings_of_running_stack()
+    migrate(settings)
+    results, skipped = run_import(
+        connect(settings),
+        settings.clickhouse.database,
+        paths,
+        None if mapping is None else load_mapping(mapping),
+        progress=_say_imported,
+    )
+    hours = {hour for result in results for hour in result.hours}
+    print(
+        f"{len(results)} boards imported, {len(skipped)} files skipped, {len(hours)} hours to fit"
+    )
+
+
+def replay(
+    captures: Annotated[
+        list[Path], typer.Argument(help="Raw WebSocket captures, or folders of them.")
+    ],
+    scratch: Annotated[
+        bool,
+        typer.Option("--scratch", help="Into a temporary store instead of the running one."),
+    ] = False,
+) -> None:
+    """Play captures through a real socket into the streamer; account for every message."""
+    from rich.console import Console
+
+    from vol_platform.local.replay import replay_captures
+    from vol_platform.local.running import settings_of_running_stack
+
+    good = replay_captures(settings_of_running_stack(), captures, Console(), scratch=scratch)
+    raise typer.Exit(0 if good else 1)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
+    app.command("import", rich_help_panel=_PANEL)(import_boards)
+    app.command(rich_help_panel=_PANEL)(replay)

@@ -1,0 +1,146 @@
+"""The `vol` command as a user types it: instant help, one line per error."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vol_platform.local.ports import HOST
+
+
+def vol(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `vol` with a data directory of its own."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("VOL_")}  # noqa: TID251 - a test builds a child's environment
+    return subprocess.run(
+        [sys.executable, "-m", "vol_platform.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=directory,
+        env={
+            **inherited,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "VOL_DATA_DIRECTORY": str(directory / "data"),
+            "COLUMNS": "200",
+            **environment,
+        },
+        check=False,
+    )
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the only line of the error, having checked that it is the only one."""
+    assert result.returncode == 1, result
+    assert result.stderr.startswith("vol: "), result
+    assert result.stderr.count("\n") == 1, result
+    assert "Traceback" not in result.stdout + result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """Yield a port that somebody listens on."""
+    with socket.socket() as server:
+        server.bind((HOST, 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys\nsys.argv = ['vol', '--help']\n"
+        "from vol_platform.cli.main import app\n"
+        "try:\n    app()\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'polars', 'dagster', 'pydantic', 'clickhouse_connect', 'redis'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    for command in (
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "surface",
+        "smile",
+        "sql",
+        "replay",
+        "import",
+    ):
+        assert f" {command} " in result.stdout
+
+
+def test_status_and_down_say_that_nothing_runs(tmp_path: Path) -> None:
+    status = vol(tmp_path, "status")
+    assert status.returncode == 1
+    assert "Nothing runs in" in status.stdout
+    assert "`vol up` starts the platform" in status.stdout
+    down = vol(tmp_path, "down")
+    assert (down.returncode, down.stdout) == (0, "Nothing was running.\n")
+
+
+def test_a_busy_port_that_was_asked_for_is_one_line_with_the_cure(
+    tmp_path: Path, taken: int
+) -> None:
+    for arguments, environment in (
+        (("up", "--store-port", str(taken)), {}),
+        (("up",), {"VOL_CLICKHOUSE__PORT": str(taken)}),
+    ):
+        line = one_line(vol(tmp_path, *arguments, **environment))
+        assert f"port {taken} for the store is in use by another process; stop that process" in line
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    line = one_line(vol(tmp_path, "up", VOL_DATA_DIRECTORY=str(blocked / "data")))
+    assert "cannot write to the data directory" in line
+    assert "set VOL_DATA_DIRECTORY to another directory" in line
+
+
+def test_a_misspelt_setting_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    line = one_line(vol(tmp_path, "status", VOL_CLICKHOUSE__PRT="8123"))
+    assert "clickhouse.prt" in line
+    assert "correct vol.yaml or the VOL_… environment variable" in line
+
+
+def test_a_store_that_is_away_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    line = one_line(vol(tmp_path, "sql", "SELECT 1", VOL_CLICKHOUSE__PORT=str(port)))
+    assert f"127.0.0.1:{port}" in line
+
+
+def test_a_missing_capture_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    line = one_line(vol(tmp_path, "replay", "--scratch", "nowhere.raw"))
+    assert "nowhere.raw" in line
+    assert "does not exist" in line
+
+
+def test_doctor_names_a_cure_for_each_problem(tmp_path: Path, taken: int) -> None:
+    result = vol(tmp_path, "doctor", VOL_CLICKHOUSE__PORT=str(taken))
+    assert result.returncode == 1
+    problem = next(line for line in result.stdout.splitlines() if line.startswith("problem"))
+    assert f"{taken} is in use by another process" in problem
+    assert "→ stop that process or configure another port" in problem
+
+
+def test_doctor_finds_nothing_wrong_with_a_fresh_machine(tmp_path: Path) -> None:
+    result = vol(tmp_path, "doctor")
+    assert result.returncode == 0, result.stdout
+    assert "nothing runs here → start it: vol up" in result.stdout
+
+
+def test_unknown_exchange_is_refused_with_the_choices(tmp_path: Path) -> None:
+    result = vol(tmp_path, "up", "--exchange", "binance")
+    assert result.returncode == 2
+    assert "must be simulator or deribit, was 'binance'" in result.stderr
