@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -47,17 +48,21 @@ def _print_version(*, wanted: bool) -> None:
         raise typer.Exit
 
 
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True),
+]
+
+
 @app.callback()
 def main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=lambda value: _print_version(wanted=value), is_eager=True
-        ),
-    ] = False,
+    debug: Debug = False,  # noqa: ARG001 - _OneLineErrors reads it
+    version: Version = False,  # noqa: ARG001 - its callback acts
 ) -> None:
     """Hold the options that stand before the command's name."""
+    # The driver logs what it also raises; a user needs it once.
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 stack.register(app)

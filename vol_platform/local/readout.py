@@ -34,7 +34,13 @@ def frame(client: Client, sql: str, parameters: dict[str, object] | None = None)
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
-        table = client.query_arrow(sql, parameters=parameters, use_strings=True)
+        # No retries here: a screen shows at once that the store is away.
+        table = client.query_arrow(
+            sql,
+            parameters=parameters,
+            settings={"output_format_arrow_low_cardinality_as_dictionary": 0},
+            use_strings=True,
+        )
     except (ClickHouseError, OSError) as error:
         msg = f"the store refused: {str(error).splitlines()[0]}"
         raise StoreError(msg) from error

@@ -128,6 +128,11 @@ class Supervisor:
                 self._guard.stdin.close()
             await asyncio.to_thread(self._guard.wait)
 
+    def kill(self) -> None:
+        """Kill every part at once: the user asked a second time to stop."""
+        for process in self._processes.values():
+            _signal_group(process.pid, signal.SIGKILL)
+
     async def _keep(self, part: Part) -> None:
         """Run `part` for as long as the stack is up."""
         for name in part.after:

@@ -23,6 +23,7 @@ from vol_platform.settings import Settings
 __all__ = ["bring_up"]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SAME_SIGNAL_SECONDS = 1.0
 STOPPED_BY_USER = 0
 
 
@@ -69,10 +70,6 @@ def bring_up(settings: Settings, options: Options, console: Console, *, once: bo
 
 
 async def _run(plan: Plan, console: Console, began: float, *, once: bool) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
     state = StackState(
         supervisor_pid=os.getpid(),
         supervisor_created=psutil.Process().create_time(),
@@ -84,6 +81,7 @@ async def _run(plan: Plan, console: Console, began: float, *, once: bool) -> int
     )
     screen = Screen(console, plan.parts, lambda: state.parts)
     supervisor = Supervisor(plan.parts, plan.layout, state, screen.part_changed)
+    stop = _stop_on_signals(supervisor)
     with screen:
         await supervisor.start()
         work = asyncio.create_task(_work(plan, supervisor, screen, began, once=once))
@@ -94,13 +92,28 @@ async def _run(plan: Plan, console: Console, began: float, *, once: bool) -> int
         finally:
             work.cancel()
             told.cancel()
-            # From here a second Ctrl-C ends this process at once; the guard then stops the parts.
-            for number in _STOP_SIGNALS:
-                loop.remove_signal_handler(number)
             screen.note = "stopping every part …"
             await supervisor.stop()
             screen.note = ""
             screen.say("Everything has stopped.")
+
+
+def _stop_on_signals(supervisor: Supervisor) -> asyncio.Event:
+    """Return an event that the first Ctrl-C sets; a later one kills every part at once."""
+    stop = asyncio.Event()
+    first_at: list[float] = []
+
+    def on_signal() -> None:
+        stop.set()
+        first_at.append(monotonic_seconds())
+        # One Ctrl-C may arrive more than once: from the terminal and from make.
+        if monotonic_seconds() - first_at[0] > _SAME_SIGNAL_SECONDS:
+            supervisor.kill()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 async def _work(
