@@ -206,9 +206,12 @@ def _inverse_vega(k: float, vol: float, years: float) -> float:
 
 @kernel
 def _collect(
-    offsets, years, forward, strike, is_call, bid_vol, ask_vol, has_bid, has_ask, tick, age, usage,
-    is_inverse, maximum_spread, age_scale, vol_floor, minimum_years,
-):  # fmt: skip
+    offsets: IntArray, years: FloatArray, forward: FloatArray, strike: FloatArray,
+    is_call: BoolArray, bid_vol: FloatArray, ask_vol: FloatArray, has_bid: BoolArray,
+    has_ask: BoolArray, tick: FloatArray, age: FloatArray, usage: IntArray, is_inverse: bool,
+    maximum_spread: float, age_scale: float, vol_floor: float, minimum_years: float,
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray,
+           IntArray, FloatArray, IntArray, IntArray]:  # fmt: skip
     """Select and measure the out-of-the-money quotes; see `FitQuotes`."""
     n = years.size
     size = 2 * strike.size

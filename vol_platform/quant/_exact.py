@@ -31,10 +31,10 @@ _WING_REACH = 12.0
 def _objective(first: FloatArray, second: FloatArray, use_pair: bool, k: float) -> float:
     w, w1, w2 = derivatives(first, k)
     if use_pair:
-        return derivatives(second, k)[0] - w
+        return float(derivatives(second, k)[0] - w)
     if w <= 0.0:
-        return -1.0 + w
-    return butterfly_value(w, w1, w2, k)
+        return float(-1.0 + w)
+    return float(butterfly_value(w, w1, w2, k))
 
 
 @kernel
@@ -151,7 +151,8 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
         return -np.inf, -np.inf
     if far[2] < near[2]:
         return np.inf, -np.inf
-    return _minimum(near, far, True)
+    at, gap = _minimum(near, far, True)
+    return at, gap
 
 
 def hyperbola_crossings(near: FloatArray, far: FloatArray) -> FloatArray:

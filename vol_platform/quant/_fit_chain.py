@@ -10,17 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._board import Board, FitQuotes
-from vol_platform.quant._calibrate import (
-    ESSVI,
-    PRIOR,
-    RICH,
-    SHIFTED,
-    at_money_error,
-    calibrate_rows,
-)
+from vol_platform.quant._calibrate import COLD, KEEP, WARM, at_money_error, calibrate_rows
 from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._guarantee import guarantee
+from vol_platform.quant._problem import new_problem, new_workspace
 from vol_platform.quant._slices import ROW
+from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
 
 __all__ = ["ChainFit", "PreviousSurface", "fit_chain"]
 
@@ -46,6 +41,10 @@ class PreviousSurface(Protocol):
     def rows(self) -> FloatArray:
         """Slice rows of the fitted expiries."""
 
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """What each fitted expiry was fitted to; empty when not known."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ChainFit:
@@ -64,10 +63,12 @@ class ChainFit:
     refusal
         Reason per expiry of the board; empty when fitted.
     g_minimum, gap_minimum
-        Smallest g of each slice; smallest distance to the next slice in total variance (inf for
-        the last).
+        Smallest g of each slice; smallest distance to the next slice in total variance, less the
+        rounding allowance (inf for the last).
     vol_error
         Standard error of the at-the-money volatility, decimal.
+    fingerprints
+        Forward and quotes each slice was fitted to.
     steps
         Levenberg-Marquardt steps spent.
     """
@@ -80,79 +81,93 @@ class ChainFit:
     g_minimum: FloatArray
     gap_minimum: FloatArray
     vol_error: FloatArray
+    fingerprints: tuple[bytes, ...]
     steps: int
 
 
-def _refusals(board: Board, quotes: FitQuotes, counts: IntArray) -> tuple[str, ...]:
-    window = board.rules.settlement_window_seconds
-    reasons = []
-    for i in range(len(board.expiry_ts)):
-        seconds = float(board.expiry_years[i]) * _SECONDS_PER_YEAR
-        forward = float(board.forward[i])
-        if not seconds > window:
-            reasons.append(f"{seconds:.0f} s to delivery, inside the settlement window")
-        elif not (np.isfinite(forward) and forward > 0):
-            reasons.append("no forward")
-        elif counts[i] == 0:
-            one_sided = int(quotes.offsets[i + 1] - quotes.offsets[i])
-            reasons.append(f"no two-sided out-of-the-money quote ({one_sided} bounds)")
-        else:
-            reasons.append("")
-    return tuple(reasons)
+def _refusal(board: Board, quotes: FitQuotes, i: int, count: int) -> str:
+    seconds = float(board.expiry_years[i]) * _SECONDS_PER_YEAR
+    forward = float(board.forward[i])
+    if not seconds > board.rules.settlement_window_seconds:
+        return f"{seconds:.0f} s to delivery, inside the settlement window"
+    if not (np.isfinite(forward) and forward > 0):
+        return "no forward"
+    if count == 0:
+        bounds = int(quotes.offsets[i + 1] - quotes.offsets[i])
+        return f"no two-sided out-of-the-money quote ({bounds} bounds)"
+    return ""
+
+
+def _quote_class(k: FloatArray, config: SurfaceConfig) -> int:
+    puts = int(np.count_nonzero(k < 0))
+    if k.size >= config.rich_quotes and min(puts, k.size - puts) >= 2:
+        return RICH
+    if k.size >= 5:
+        return PRIOR
+    return ESSVI if k.size >= 3 else SHIFTED
+
+
+def _fingerprint(board: Board, i: int) -> bytes:
+    part = slice(int(board.offsets[i]), int(board.offsets[i + 1]))
+    columns = (board.strike, board.bid_price, board.ask_price, board.age_seconds)
+    return b"".join(
+        (board.forward[i].tobytes(), *(values[part].tobytes() for values in columns))
+    )  # fmt: skip
 
 
 def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceConfig) -> ChainFit:
     """Fit every expiry the board allows; see `vol_platform.quant.surface.calibrate`."""
     quotes = board.fit_quotes
-    n_all = len(board.expiry_ts)
-    two_sided = np.zeros(n_all, dtype=np.int64)
-    thin_all = np.full(n_all, SHIFTED, dtype=np.int64)
-    for i in range(n_all):
-        part = slice(quotes.offsets[i], quotes.offsets[i + 1])
-        fitted = quotes.kind[part] == 0
-        k = quotes.k[part][fitted]
-        two_sided[i] = k.size
-        wings = min(int((k < 0).sum()), int((k > 0).sum()))
-        if k.size >= config.rich_quotes and wings >= 2:
-            thin_all[i] = RICH
-        elif k.size >= 5:
-            thin_all[i] = PRIOR
-        elif k.size >= 3:
-            thin_all[i] = ESSVI
-    refusal = _refusals(board, quotes, two_sided)
-    active = np.array([i for i in range(n_all) if not refusal[i]], dtype=np.int64)
-    n = active.size
+    two_sided = quotes.kind == 0
+    refusal, active, thin, keep = [], [], [], []
+    for i in range(len(board.expiry_ts)):
+        part = slice(int(quotes.offsets[i]), int(quotes.offsets[i + 1]))
+        k = quotes.k[part][two_sided[part]]
+        reason = _refusal(board, quotes, i, k.size)
+        refusal.append(reason)
+        if not reason:
+            active.append(i)
+            thin.append(_quote_class(k, config))
+            keep.append(part)
+    n = len(active)
     rows = np.zeros((n, ROW))
-    warm = np.zeros(n, dtype=np.bool_)
+    start = np.full(n, COLD, dtype=np.int64)
+    fingerprints = tuple(_fingerprint(board, i) for i in active)
     if previous is not None:
-        known = {
-            previous.expiry_ts[at]: row
-            for at, row in zip(previous.active, previous.rows, strict=True)
-        }
+        known = {previous.expiry_ts[at]: j for j, at in enumerate(previous.active.tolist())}
         for j, i in enumerate(active):
-            row = known.get(board.expiry_ts[i])
-            if row is not None:
-                rows[j], warm[j] = row, True
-    if not n:
-        empty = np.empty(0)
-        return ChainFit(active, rows, np.empty(0, dtype=np.int64), empty, refusal, empty, empty,
-                        empty, 0)  # fmt: skip
-    keep = np.zeros(quotes.k.size, dtype=np.bool_)
-    offsets = np.zeros(n + 1, dtype=np.int64)
-    for j, i in enumerate(active):
-        keep[quotes.offsets[i] : quotes.offsets[i + 1]] = True
-        offsets[j + 1] = offsets[j] + quotes.offsets[i + 1] - quotes.offsets[i]
-    thin = thin_all[active]
-    years = board.expiry_years[active]
-    k, unit, kind, weight = (
-        values[keep] for values in (quotes.k, quotes.unit, quotes.kind, quotes.weight)
-    )
-    steps = calibrate_rows(
-        offsets, k, quotes.mid[keep], quotes.half[keep], unit, kind, weight, years, thin, rows,
-        warm, config.roughness, config.residual, config.rounds,
-    )  # fmt: skip
-    rows, repaired, g_min, gap_min = guarantee(rows)
-    vol_error = at_money_error(offsets, k, unit, kind, weight, years, rows)
+            before = known.get(board.expiry_ts[i])
+            if before is None:
+                continue
+            rows[j] = previous.rows[before]
+            unchanged = previous.fingerprints and previous.fingerprints[before] == fingerprints[j]
+            start[j] = KEEP if unchanged else WARM
+    g_minimum, gap_minimum, repaired = np.zeros(n), np.full(n, np.inf), np.zeros(n)
+    vol_error, steps = np.zeros(n), 0
+    if n:
+        chosen = np.concatenate([np.arange(part.start, part.stop) for part in keep])
+        offsets = np.cumsum([0, *(part.stop - part.start for part in keep)])
+        problem = new_problem(
+            offsets.astype(np.int64), quotes.k[chosen], quotes.mid[chosen], quotes.half[chosen],
+            quotes.unit[chosen], quotes.kind[chosen], quotes.weight[chosen],
+            board.expiry_years[active],
+        )  # fmt: skip
+        clean, steps = calibrate_rows(
+            rows, problem, new_workspace(n), np.array(thin, dtype=np.int64), start,
+            config.roughness, config.residual, config.rounds, g_minimum, gap_minimum,
+        )  # fmt: skip
+        if not clean:
+            rows, repaired, g_minimum, gap_minimum = guarantee(rows)
+        vol_error = at_money_error(rows, problem)
     return ChainFit(
-        active, rows, thin, repaired, refusal, g_min, gap_min, vol_error, int(steps)
-    )  # fmt: skip
+        active=np.array(active, dtype=np.int64),
+        rows=rows,
+        thin=np.array(thin, dtype=np.int64),
+        repaired_lambda=repaired,
+        refusal=tuple(refusal),
+        g_minimum=g_minimum,
+        gap_minimum=gap_minimum,
+        vol_error=vol_error,
+        fingerprints=fingerprints,
+        steps=int(steps),
+    )

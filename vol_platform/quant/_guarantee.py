@@ -85,9 +85,7 @@ def _status(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     gap = np.full(len(rows), np.inf)
     for i in range(len(rows) - 1):
         near = abs(derivatives(rows[i], 0.0)[0])
-        gap[i] = calendar_minimum(rows[i], rows[i + 1])[1]
-        if gap[i] < CALENDAR_ACCEPT * near:
-            gap[i] = min(gap[i], -1e-300)
+        gap[i] = calendar_minimum(rows[i], rows[i + 1])[1] - CALENDAR_ACCEPT * near
     return g, gap
 
 

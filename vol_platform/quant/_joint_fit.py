@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
+from vol_platform.quant._problem import Problem, Workspace
 from vol_platform.quant._slices import KNOTS, butterfly_value, derivatives
 
-__all__ = ["DIM", "chain_cost", "fit_range", "row_gradient"]
+__all__ = ["MAXIMUM_SLOPE", "chain_cost", "fit_range", "row_gradient"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-DIM = 5 + KNOTS
 
 INSIDE_WEIGHT = 0.03
 BAND = 0.85
@@ -149,176 +149,226 @@ def _add(
 
 
 @kernel
-def chain_cost(
-    rows, first, last, offsets, k, mid, half, unit, kind, weight, years, prior, precision,
-    roughness, grid, grid_count, butterfly_weight, calendar_weight, scale, want_step,
-    H, E, gradient,
-):  # fmt: skip
-    """Cost of slices first..last-1, and with `want_step` its gradient and Gauss-Newton Hessian.
-
-    Pairs (i, i+1) count when their calendar weight is positive; a pair that reaches out of the
-    range treats the slice outside as fixed.
-    """
-    total = 0.0
+def _quote_terms(
+    rows: FloatArray, i: int, problem: Problem, work: Workspace, want_step: bool
+) -> float:
+    """Cost of the quotes of slice i; infinite where its variance is not positive."""
     index = np.empty(9, dtype=np.int64)
-    other_index = np.empty(9, dtype=np.int64)
     jac = np.empty((3, 9))
-    other = np.empty((3, 9))
     line = np.empty(9)
-    far_line = np.empty(9)
-    slices = rows.shape[0]
-    if want_step:
-        for i in range(first, last):
-            H[i, :, :] = 0.0
-            E[i, :, :] = 0.0
-            gradient[i, :] = 0.0
-    for i in range(first, last):
-        row = rows[i]
-        T = years[i]
-        for q in range(offsets[i], offsets[i + 1]):
-            w = derivatives(row, k[q])[0]
-            if w <= 0.0:
-                return np.inf
-            vol = math.sqrt(w / T)
-            cost, slope, curvature = _quote_loss(vol - mid[q], half[q], unit[q], kind[q])
-            total += weight[q] * cost
-            if want_step and (slope != 0.0 or curvature != 0.0):
-                count = row_gradient(row, k[q], 0, index, jac)
-                chain = 1.0 / (2.0 * vol * T)
-                for p in range(count):
-                    line[p] = jac[0, p] * chain
-                _add(H[i], gradient[i], index, line, count, weight[q] * slope,
-                     weight[q] * curvature)  # fmt: skip
-        for j in range(5):
-            delta = row[j] - prior[i, j]
-            total += 0.5 * precision[i, j] * delta * delta
-            if want_step:
-                gradient[i, j] += precision[i, j] * delta
-                H[i, j, j] += precision[i, j]
-        if row[6] > 0.0:
-            for j in range(KNOTS + 2):
-                # Second differences, with zeros beyond both ends where the spline has ended.
-                c0 = row[7 + j - 2] if j >= 2 else 0.0
-                c1 = row[7 + j - 1] if 1 <= j <= KNOTS else 0.0
-                c2 = row[7 + j] if j < KNOTS else 0.0
-                bend = c2 - 2.0 * c1 + c0
-                total += 0.5 * roughness[i] * bend * bend
-                if want_step:
-                    count = 0
-                    if j >= 2:
-                        index[count] = 5 + j - 2
-                        line[count] = 1.0
-                        count += 1
-                    if 1 <= j <= KNOTS:
-                        index[count] = 5 + j - 1
-                        line[count] = -2.0
-                        count += 1
-                    if j < KNOTS:
-                        index[count] = 5 + j
-                        line[count] = 1.0
-                        count += 1
-                    _add(H[i], gradient[i], index, line, count, roughness[i] * bend, roughness[i])
-        if row[0] + row[4] * math.sqrt(row[1] * row[2]) <= 0.0:
+    row = rows[i]
+    T = problem.years[i]
+    total = 0.0
+    for q in range(problem.offsets[i], problem.offsets[i + 1]):
+        w = derivatives(row, problem.k[q])[0]
+        if not w > 0.0:
             return np.inf
-        if butterfly_weight[i] > 0.0:
-            for p in range(grid_count[i]):
-                point = grid[i, p]
-                w, w1, w2 = derivatives(row, point)
-                if w <= 0.0:
-                    return np.inf
-                short = BUTTERFLY_MARGIN - butterfly_value(w, w1, w2, point)
-                if short <= 0.0:
-                    continue
-                total += 0.5 * butterfly_weight[i] * short * short
-                if want_step:
-                    count = row_gradient(row, point, 2, index, jac)
-                    a = 1.0 - 0.5 * point * w1 / w
-                    by_w = a * point * w1 / (w * w) + 0.25 * w1 * w1 / (w * w)
-                    by_w1 = -a * point / w - 0.5 * w1 * (1.0 / w + 0.25)
-                    for q in range(count):
-                        line[q] = by_w * jac[0, q] + by_w1 * jac[1, q] + 0.5 * jac[2, q]
-                    _add(H[i], gradient[i], index, line, count, -butterfly_weight[i] * short,
-                         butterfly_weight[i])  # fmt: skip
-    for i in range(max(first - 1, 0), min(last, slices - 1)):
-        if calendar_weight[i] <= 0.0:
-            continue
-        near = rows[i]
-        far = rows[i + 1]
-        near_free = i >= first
-        far_free = i + 1 < last
-        unit_w = scale[i]
-        for side in range(2):
-            owner = i + side
-            for p in range(grid_count[owner]):
-                point = grid[owner, p]
-                short = CALENDAR_MARGIN + unit_w * (
-                    derivatives(near, point)[0] - derivatives(far, point)[0]
-                )
-                if short <= 0.0:
-                    continue
-                total += 0.5 * calendar_weight[i] * short * short
-                if want_step:
-                    count = row_gradient(near, point, 0, index, jac)
-                    far_count = row_gradient(far, point, 0, other_index, other)
-                    for q in range(count):
-                        line[q] = unit_w * jac[0, q]
-                    for q in range(far_count):
-                        far_line[q] = -unit_w * other[0, q]
-                    push = calendar_weight[i] * short
-                    if near_free:
-                        _add(H[i], gradient[i], index, line, count, push, calendar_weight[i])
-                    if far_free:
-                        _add(H[i + 1], gradient[i + 1], other_index, far_line, far_count, push,
-                             calendar_weight[i])  # fmt: skip
-                    if near_free and far_free:
-                        for q in range(far_count):
-                            for r in range(count):
-                                E[i, other_index[q], index[r]] += (
-                                    calendar_weight[i] * far_line[q] * line[r]
-                                )
-        reach = unit_w * 0.5  # a slope error acts over about half a unit of log-moneyness
-        for j in range(1, 3):
-            short = reach * (near[j] - far[j] + WING_MARGIN)
-            if short <= 0.0:
-                continue
-            total += 0.5 * calendar_weight[i] * short * short
-            if want_step:
-                push = calendar_weight[i] * short * reach
-                curve = calendar_weight[i] * reach * reach
-                if near_free:
-                    gradient[i, j] += push
-                    H[i, j, j] += curve
-                if far_free:
-                    gradient[i + 1, j] -= push
-                    H[i + 1, j, j] += curve
-                if near_free and far_free:
-                    E[i, j, j] -= curve
+        vol = math.sqrt(w / T)
+        cost, slope, curvature = _quote_loss(
+            vol - problem.mid[q], problem.half[q], problem.unit[q], problem.kind[q]
+        )
+        total += problem.weight[q] * cost
+        if want_step and curvature != 0.0:
+            count = row_gradient(row, problem.k[q], 0, index, jac)
+            chain = 1.0 / (2.0 * vol * T)
+            for p in range(count):
+                line[p] = jac[0, p] * chain
+            weight = problem.weight[q]
+            _add(work.hessian[i], work.gradient[i], index, line, count, weight * slope,
+                 weight * curvature)  # fmt: skip
     return total
 
 
 @kernel
-def _solve(H, E, gradient, first, last, damping, floor, step, L, M):
-    """Step of (H + damping diag H) step = -gradient by block Cholesky; False if not definite."""
+def _prior_terms(
+    rows: FloatArray, i: int, problem: Problem, work: Workspace, want_step: bool, dim: int
+) -> float:
+    """Cost of the ridge towards the prior slice and of the roughness of the residual."""
+    index = np.empty(9, dtype=np.int64)
+    line = np.empty(9)
+    row = rows[i]
+    total = 0.0
+    for j in range(5):
+        delta = row[j] - problem.prior[i, j]
+        total += 0.5 * problem.precision[i, j] * delta * delta
+        if want_step:
+            work.gradient[i, j] += problem.precision[i, j] * delta
+            work.hessian[i, j, j] += problem.precision[i, j]
+    if dim == 5 or row[6] <= 0.0:
+        return total
+    roughness = problem.roughness[i]
+    for j in range(KNOTS + 2):
+        # Second differences of the coefficients, zero beyond both ends where the spline has ended.
+        bend = 0.0
+        count = 0
+        for offset in range(2, -1, -1):
+            at = j - offset
+            if 0 <= at < KNOTS:
+                index[count] = 5 + at
+                line[count] = -2.0 if offset == 1 else 1.0
+                bend += line[count] * row[7 + at]
+                count += 1
+        total += 0.5 * roughness * bend * bend
+        if want_step:
+            _add(work.hessian[i], work.gradient[i], index, line, count, roughness * bend,
+                     roughness)  # fmt: skip
+    return total
+
+
+@kernel
+def _butterfly_terms(
+    rows: FloatArray, i: int, problem: Problem, work: Workspace, want_step: bool
+) -> float:
+    """Cost of g below its margin at the constraint points of slice i."""
+    index = np.empty(9, dtype=np.int64)
+    jac = np.empty((3, 9))
+    line = np.empty(9)
+    row = rows[i]
+    weight = problem.butterfly_weight[i]
+    total = 0.0
+    for p in range(problem.grid_count[i]):
+        point = problem.grid[i, p]
+        w, w1, w2 = derivatives(row, point)
+        if not w > 0.0:
+            return np.inf
+        short = BUTTERFLY_MARGIN - butterfly_value(w, w1, w2, point)
+        if short <= 0.0:
+            continue
+        total += 0.5 * weight * short * short
+        if want_step:
+            count = row_gradient(row, point, 2, index, jac)
+            a = 1.0 - 0.5 * point * w1 / w
+            by_w = a * point * w1 / (w * w) + 0.25 * w1 * w1 / (w * w)
+            by_w1 = -a * point / w - 0.5 * w1 * (1.0 / w + 0.25)
+            for q in range(count):
+                line[q] = by_w * jac[0, q] + by_w1 * jac[1, q] + 0.5 * jac[2, q]
+            _add(work.hessian[i], work.gradient[i], index, line, count, -weight * short, weight)
+    return total
+
+
+@kernel
+def _calendar_terms(
+    rows: FloatArray, i: int, problem: Problem, work: Workspace, want_step: bool,
+    near_free: bool, far_free: bool,
+) -> float:  # fmt: skip
+    """Cost of ``w_{i+1} - w_i`` below its margin, and of wing slopes in the wrong order."""
+    index = np.empty(9, dtype=np.int64)
+    far_index = np.empty(9, dtype=np.int64)
+    jac = np.empty((3, 9))
+    far_jac = np.empty((3, 9))
+    line = np.empty(9)
+    far_line = np.empty(9)
+    near = rows[i]
+    far = rows[i + 1]
+    weight = problem.calendar_weight[i]
+    unit = problem.scale[i]
+    total = 0.0
+    for owner in range(i, i + 2):
+        for p in range(problem.grid_count[owner]):
+            point = problem.grid[owner, p]
+            gap = derivatives(far, point)[0] - derivatives(near, point)[0]
+            short = CALENDAR_MARGIN - unit * gap
+            if short <= 0.0:
+                continue
+            total += 0.5 * weight * short * short
+            if not want_step:
+                continue
+            count = row_gradient(near, point, 0, index, jac)
+            far_count = row_gradient(far, point, 0, far_index, far_jac)
+            for q in range(count):
+                line[q] = unit * jac[0, q]
+            for q in range(far_count):
+                far_line[q] = -unit * far_jac[0, q]
+            if near_free:
+                _add(work.hessian[i], work.gradient[i], index, line, count, weight * short, weight)
+            if far_free:
+                _add(work.hessian[i + 1], work.gradient[i + 1], far_index, far_line, far_count,
+                     weight * short, weight)  # fmt: skip
+            if near_free and far_free:
+                for q in range(far_count):
+                    scaled = weight * far_line[q]
+                    for r in range(count):
+                        work.coupling[i, far_index[q], index[r]] += scaled * line[r]
+    reach = 0.5 * unit  # a slope error acts over about half a unit of log-moneyness
+    for j in range(1, 3):
+        short = reach * (near[j] - far[j] + WING_MARGIN)
+        if short <= 0.0:
+            continue
+        total += 0.5 * weight * short * short
+        if want_step:
+            push = weight * short * reach
+            curve = weight * reach * reach
+            if near_free:
+                work.gradient[i, j] += push
+                work.hessian[i, j, j] += curve
+            if far_free:
+                work.gradient[i + 1, j] -= push
+                work.hessian[i + 1, j, j] += curve
+            if near_free and far_free:
+                work.coupling[i, j, j] -= curve
+    return total
+
+
+@kernel
+def chain_cost(
+    rows: FloatArray, first: int, last: int, problem: Problem, work: Workspace, want_step: bool,
+    dim: int,
+) -> float:  # fmt: skip
+    """Cost of slices first..last-1, and with `want_step` its gradient and Gauss-Newton Hessian.
+
+    Pairs (i, i+1) count when their calendar weight is positive; a pair that reaches out of the
+    range treats the slice outside as fixed.  With `dim` 5 the residual stays as it is.
+    """
+    total = 0.0
+    if want_step:
+        work.hessian[first:last, :, :] = 0.0
+        work.coupling[first:last, :, :] = 0.0
+        work.gradient[first:last, :] = 0.0
     for i in range(first, last):
-        for r in range(DIM):
+        row = rows[i]
+        if row[0] + row[4] * math.sqrt(row[1] * row[2]) <= 0.0:
+            return np.inf
+        total += _quote_terms(rows, i, problem, work, want_step)
+        total += _prior_terms(rows, i, problem, work, want_step, dim)
+        if problem.butterfly_weight[i] > 0.0:
+            total += _butterfly_terms(rows, i, problem, work, want_step)
+        if not math.isfinite(total):
+            return np.inf
+    for i in range(max(first - 1, 0), min(last, rows.shape[0] - 1)):
+        if problem.calendar_weight[i] > 0.0:
+            total += _calendar_terms(
+                rows, i, problem, work, want_step, i >= first, i + 1 < last
+            )  # fmt: skip
+    return total
+
+
+@kernel
+def _solve(
+    first: int, last: int, damping: float, problem: Problem, work: Workspace, dim: int
+) -> bool:
+    """Solve (H + damping diag H) step = -gradient by block Cholesky; False if not definite."""
+    H, E, L, M = work.hessian, work.coupling, work.factor, work.link
+    step, floor = work.step, problem.floor
+    for i in range(first, last):
+        for r in range(dim):
             for c in range(r + 1):
                 L[i, r, c] = H[i, r, c]
             L[i, r, r] += damping * (H[i, r, r] + floor[i, r]) + 1e-9 * floor[i, r]
         if i > first:
             # M = E L_{i-1}^-T, and the Schur complement L_i L_i^T = D - M M^T.
-            for r in range(DIM):
-                for c in range(DIM):
+            for r in range(dim):
+                for c in range(dim):
                     total = E[i - 1, r, c]
                     for q in range(c):
                         total -= M[i, r, q] * L[i - 1, c, q]
                     M[i, r, c] = total / L[i - 1, c, c]
-            for r in range(DIM):
+            for r in range(dim):
                 for c in range(r + 1):
                     total = 0.0
-                    for q in range(DIM):
+                    for q in range(dim):
                         total += M[i, r, q] * M[i, c, q]
                     L[i, r, c] -= total
-        for c in range(DIM):
+        for c in range(dim):
             total = L[i, c, c]
             for q in range(c):
                 total -= L[i, c, q] * L[i, c, q]
@@ -326,26 +376,26 @@ def _solve(H, E, gradient, first, last, damping, floor, step, L, M):
                 return False
             root = math.sqrt(total)
             L[i, c, c] = root
-            for r in range(c + 1, DIM):
+            for r in range(c + 1, dim):
                 total = L[i, r, c]
                 for q in range(c):
                     total -= L[i, r, q] * L[i, c, q]
                 L[i, r, c] = total / root
-        for r in range(DIM):
-            total = -gradient[i, r]
+        for r in range(dim):
+            total = -work.gradient[i, r]
             if i > first:
-                for q in range(DIM):
+                for q in range(dim):
                     total -= M[i, r, q] * step[i - 1, q]
             for q in range(r):
                 total -= L[i, r, q] * step[i, q]
             step[i, r] = total / L[i, r, r]
     for i in range(last - 1, first - 1, -1):
-        for r in range(DIM - 1, -1, -1):
+        for r in range(dim - 1, -1, -1):
             total = step[i, r]
             if i + 1 < last:
-                for q in range(DIM):
+                for q in range(dim):
                     total -= M[i + 1, q, r] * step[i + 1, q]
-            for q in range(r + 1, DIM):
+            for q in range(r + 1, dim):
                 total -= L[i, q, r] * step[i, q]
             step[i, r] = total / L[i, r, r]
     return True
@@ -353,70 +403,49 @@ def _solve(H, E, gradient, first, last, damping, floor, step, L, M):
 
 @kernel
 def fit_range(
-    rows, first, last, offsets, k, mid, half, unit, kind, weight, years, prior, precision,
-    roughness, grid, grid_count, butterfly_weight, calendar_weight, scale, smallest_s, floor,
-    use_residual, steps, tolerance, H, E, gradient, step, L, M,
-):  # fmt: skip
-    """Improve slices first..last-1 in place by at most `steps` accepted or refused LM steps.
+    rows: FloatArray, first: int, last: int, problem: Problem, work: Workspace, dim: int,
+    steps: int, tolerance: float,
+) -> int:  # fmt: skip
+    """Improve slices first..last-1 in place; return the Levenberg-Marquardt steps tried.
 
-    Returns the final cost and the number of steps tried.
+    Stops after `steps`, or when an accepted step gains less than `tolerance` of the cost.
     """
     damping = 1e-3
-    cost = chain_cost(
-        rows, first, last, offsets, k, mid, half, unit, kind, weight, years, prior, precision,
-        roughness, grid, grid_count, butterfly_weight, calendar_weight, scale, True,
-        H, E, gradient,
-    )  # fmt: skip
+    cost = chain_cost(rows, first, last, problem, work, True, dim)
     if not math.isfinite(cost):
-        return cost, 0
+        return 0
     keep = rows[first:last].copy()
     tried = 0
     fresh = True
     while tried < steps:
         if not fresh:
-            cost = chain_cost(
-                rows, first, last, offsets, k, mid, half, unit, kind, weight, years, prior,
-                precision, roughness, grid, grid_count, butterfly_weight, calendar_weight, scale,
-                True, H, E, gradient,
-            )  # fmt: skip
+            cost = chain_cost(rows, first, last, problem, work, True, dim)
             fresh = True
-        if not use_residual:
-            for i in range(first, last):
-                for j in range(5, DIM):
-                    gradient[i, j] = 0.0
-                    for c in range(DIM):
-                        H[i, j, c] = 0.0
-                    H[i, j, j] = 1.0
         tried += 1
-        solved = _solve(H, E, gradient, first, last, damping, floor, step, L, M)
         better = False
-        if solved:
+        gain = 0.0
+        if _solve(first, last, damping, problem, work, dim):
             for i in range(first, last):
                 for j in range(5):
-                    rows[i, j] += step[i, j]
+                    rows[i, j] += work.step[i, j]
                 rows[i, 1] = min(max(rows[i, 1], 1e-7), MAXIMUM_SLOPE)
                 rows[i, 2] = min(max(rows[i, 2], 1e-7), MAXIMUM_SLOPE)
-                rows[i, 4] = max(rows[i, 4], smallest_s[i])
-                if use_residual:
-                    for j in range(KNOTS):
-                        rows[i, 7 + j] += step[i, 5 + j]
-            new_cost = chain_cost(
-                rows, first, last, offsets, k, mid, half, unit, kind, weight, years, prior,
-                precision, roughness, grid, grid_count, butterfly_weight, calendar_weight, scale,
-                False, H, E, gradient,
-            )  # fmt: skip
+                rows[i, 4] = max(rows[i, 4], problem.smallest_s[i])
+                if rows[i, 6] > 0.0:
+                    for j in range(5, dim):
+                        rows[i, 2 + j] += work.step[i, j]
+            new_cost = chain_cost(rows, first, last, problem, work, False, dim)
             better = new_cost < cost
-        if better:
             gain = cost - new_cost
-            cost = new_cost
+        if better:
             keep[:, :] = rows[first:last]
             damping = max(damping * 0.2, 1e-9)
             fresh = False
-            if gain <= tolerance * (cost + 1e-9):
+            if gain <= tolerance * cost:
                 break
         else:
             rows[first:last] = keep
             damping *= 8.0
             if damping > 1e8:
                 break
-    return cost, tried
+    return tried

@@ -48,11 +48,11 @@ class QuoteRules:
         Smallest half spread, in volatility, that sets a weight.
     """
 
-    minimum_bid_ticks: float = 2.0
-    maximum_ask_to_bid: float = 3.0
+    minimum_bid_ticks: float = 1.0
+    maximum_ask_to_bid: float = 6.0
     maximum_age_seconds: float = 60.0
     settlement_window_seconds: float = 1800.0
-    maximum_spread_vol: float = 0.25
+    maximum_spread_vol: float = 0.5
     age_scale_seconds: float = 30.0
     vol_floor: float = 0.0015
 

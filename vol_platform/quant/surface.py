@@ -138,17 +138,17 @@ class Surface:
         after = int(np.searchsorted(listed, years))
         for at in (after - 1, after):
             if 0 <= at < listed.size and abs(listed[at] - years) <= 1e-9:
-                return row_total_variance(self.rows[at], k)
+                return _variance(self.rows[at], k)
         clock = self._event_clock
         tau = event_years(self.snapshot_ts, years, self.config.weekend_weight)
         if after == 0:
-            return row_total_variance(self.rows[0], k) * (tau / clock[0])
+            return _variance(self.rows[0], k) * float(tau / clock[0])
         if after == listed.size:
-            last = row_total_variance(self.rows[-1], k)
-            return last + self._last_forward_variance * (tau - clock[-1])
-        share = (tau - clock[after - 1]) / (clock[after] - clock[after - 1])
-        near = row_total_variance(self.rows[after - 1], k)
-        far = row_total_variance(self.rows[after], k)
+            last = _variance(self.rows[-1], k)
+            return last + self._last_forward_variance * float(tau - clock[-1])
+        share = float((tau - clock[after - 1]) / (clock[after] - clock[after - 1]))
+        near = _variance(self.rows[after - 1], k)
+        far = _variance(self.rows[after], k)
         return near + share * (far - near)
 
     @cached_property
@@ -163,7 +163,7 @@ class Surface:
     @cached_property
     def _last_forward_variance(self) -> float:
         """Variance per event year between the last two expiries, at the money."""
-        at_money = np.array([row_total_variance(row, np.zeros(1))[0] for row in self.rows[-2:]])
+        at_money = np.array([_variance(row, np.zeros(1))[0] for row in self.rows[-2:]])
         clock = self._event_clock[-2:]
         if at_money.size == 1:
             return float(at_money[0] / clock[0])
@@ -247,6 +247,11 @@ class Surface:
         years = self.years_to(expiry)
         return float(np.sqrt(self.total_variance(0.0, years) / years))
 
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """What each fitted expiry was fitted to; empty for a rebuilt surface."""
+        return self.fit.fingerprints if self.fit is not None else ()
+
     # -- what was fitted ----------------------------------------------------------------------
 
     @cached_property
@@ -284,6 +289,10 @@ class Surface:
             config=config or SurfaceConfig(),
             stored_report=reports,
         )
+
+
+def _variance(row: FloatArray, k: FloatArray) -> FloatArray:
+    return np.asarray(row_total_variance(row, k), dtype=np.float64)
 
 
 def calibrate(

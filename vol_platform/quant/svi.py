@@ -17,8 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._calibrate import RICH, calibrate_rows
+from vol_platform.quant._calibrate import COLD, calibrate_rows
+from vol_platform.quant._problem import new_problem, new_workspace
 from vol_platform.quant._slices import ROW, row_to_raw
+from vol_platform.quant._start import RICH
 from vol_platform.quant.errors import QuantError
 
 __all__ = [
@@ -252,9 +254,12 @@ def fit(
     points, bid, ask = points[usable], bid[usable], ask[usable]
     half = 0.5 * (ask - bid)
     rows = np.zeros((1, ROW))
-    calibrate_rows(
+    problem = new_problem(
         np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, 1e-3),
         np.zeros(count, dtype=np.int64), np.ones(count), np.array([float(expiry_years)]),
-        np.full(1, RICH), rows, np.zeros(1, dtype=np.bool_), 1.0, False, 14,
+    )  # fmt: skip
+    calibrate_rows(
+        rows, problem, new_workspace(1), np.array([RICH]), np.array([COLD]), 1.0, False, 14,
+        np.zeros(1), np.zeros(1),
     )  # fmt: skip
     return Raw(*row_to_raw(rows[0]))

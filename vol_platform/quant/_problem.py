@@ -1,0 +1,110 @@
+"""The numbers of a joint fit, bundled: what is given, and the room it works in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vol_platform.quant._slices import KNOTS
+
+__all__ = ["DIM", "GRID", "GRID_BASE", "Problem", "Workspace", "new_problem", "new_workspace"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+DIM = 5 + KNOTS
+"""Unknowns of a slice: five of the hyperbola, then the residual coefficients."""
+
+GRID_INSIDE = 30
+GRID_WING = 8
+GRID_BASE = GRID_INSIDE + 2 * GRID_WING
+GRID = GRID_BASE + 16
+"""Constraint points of a slice: inside the quotes, in both wings, and room for cuts."""
+
+
+class Problem(NamedTuple):
+    """Quotes, priors and constraints of all slices.
+
+    Quote arrays (`k` to `weight`) are flat with `offsets`; the others have one entry per slice;
+    `grid` is (slices, GRID).  `calendar_weight[i]` ties slice i to slice i + 1.
+    """
+
+    offsets: IntArray
+    k: FloatArray
+    mid: FloatArray
+    half: FloatArray
+    unit: FloatArray
+    kind: IntArray
+    weight: FloatArray
+    years: FloatArray
+    prior: FloatArray
+    precision: FloatArray
+    roughness: FloatArray
+    scale: FloatArray
+    smallest_s: FloatArray
+    floor: FloatArray
+    grid: FloatArray
+    grid_count: IntArray
+    cuts: IntArray
+    butterfly_weight: FloatArray
+    calendar_weight: FloatArray
+
+
+class Workspace(NamedTuple):
+    """Hessian blocks, gradient, step and Cholesky factors."""
+
+    hessian: FloatArray
+    coupling: FloatArray
+    gradient: FloatArray
+    step: FloatArray
+    factor: FloatArray
+    link: FloatArray
+
+
+def new_problem(
+    offsets: IntArray,
+    k: FloatArray,
+    mid: FloatArray,
+    half: FloatArray,
+    unit: FloatArray,
+    kind: IntArray,
+    weight: FloatArray,
+    years: FloatArray,
+) -> Problem:
+    """Problem of the given quotes; everything else is filled in by the calibration."""
+    n = years.size
+    return Problem(
+        offsets=offsets,
+        k=k,
+        mid=mid,
+        half=half,
+        unit=unit,
+        kind=kind,
+        weight=weight,
+        years=years,
+        prior=np.zeros((n, 5)),
+        precision=np.zeros((n, 5)),
+        roughness=np.zeros(n),
+        scale=np.zeros(n),
+        smallest_s=np.zeros(n),
+        floor=np.ones((n, DIM)),
+        grid=np.zeros((n, GRID)),
+        grid_count=np.full(n, GRID_BASE, dtype=np.int64),
+        cuts=np.zeros(n, dtype=np.int64),
+        butterfly_weight=np.zeros(n),
+        calendar_weight=np.zeros(n),
+    )
+
+
+def new_workspace(slices: int) -> Workspace:
+    """Zeroed room for `slices` slices."""
+    return Workspace(
+        hessian=np.zeros((slices, DIM, DIM)),
+        coupling=np.zeros((slices, DIM, DIM)),
+        gradient=np.zeros((slices, DIM)),
+        step=np.zeros((slices, DIM)),
+        factor=np.zeros((slices, DIM, DIM)),
+        link=np.zeros((slices, DIM, DIM)),
+    )
