@@ -203,11 +203,12 @@ def _other_lines(
         moments.tolist(), market.index_price(moments).tolist() if moments.size else [], strict=True
     ):
         add(moment, head, encode({"timestamp": moment, "price": price, "index_name": name}), -3)
-    for moment in range(-(-start_ms // period_ms) * period_ms, end_ms, period_ms):
-        names = [future.name for future in source.board.open_futures(moment)]
-        for ticker in source.futures(names, moment):
-            channel = f"ticker.{ticker.instrument_name}.{options.interval}"
-            add(moment, notification_head(channel), encode(ticker), -2)
+    cycle = range(-(-start_ms // period_ms) * period_ms, end_ms, period_ms)
+    open_at = [(each, moment) for moment in cycle for each in source.board.open_futures(moment)]
+    stamps = np.array([moment for _, moment in open_at], dtype=np.int64)
+    for ticker in source.future_tickers([future for future, _ in open_at], stamps):
+        channel = f"ticker.{ticker.instrument_name}.{options.interval}"
+        add(ticker.timestamp, notification_head(channel), encode(ticker), -2)
     for trade in trades_between(source, start_ms - 1, end_ms - 1):
         channel = f"trades.{trade['instrument_name']}.{options.interval}"
         add(trade["timestamp"], notification_head(channel), encode([trade]), -1)

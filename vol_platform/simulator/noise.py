@@ -13,6 +13,7 @@ stays bounded.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _INVERSE_2_53 = 2.0**-53
+_64_BITS = 0xFFFFFFFFFFFFFFFF
 _INCREMENT_VARIANCE_GAIN = 4.03
 """Variance of a unit-amplitude path's increment over D seconds, divided by D (mean over D)."""
 
@@ -39,34 +41,48 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
-def uniform(seed: int, stream: ArrayLike, counter: ArrayLike) -> NDArray[np.float64]:
+@lru_cache(maxsize=4096)
+def _start_of_stream(seed: int, stream: int) -> np.uint64:
+    """Return where one stream's counters begin."""
+    state = np.array([stream & _64_BITS], dtype=np.uint64) * _GOLDEN + _root(seed)
+    return np.uint64(_mix(state)[0])
+
+
+@lru_cache(maxsize=16)
+def _root(seed: int) -> np.uint64:
+    return np.uint64(_mix(np.array([seed & _64_BITS], dtype=np.uint64) + _GOLDEN)[0])
+
+
+def uniform(seed: int, stream: int | NDArray[np.int64], counter: ArrayLike) -> NDArray[np.float64]:
     """Return uniforms in (0, 1); `stream` and `counter` (integers) broadcast."""
+    counters = np.asarray(counter, dtype=np.int64).astype(np.uint64)
     with np.errstate(over="ignore"):
-        streams = np.asarray(stream).astype(np.uint64)
-        counters = np.asarray(counter).astype(np.int64).astype(np.uint64)
-        root = _mix(np.atleast_1d(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) + _GOLDEN))[0]
-        mixed = _mix(_mix(np.atleast_1d(streams * _GOLDEN + root)) + counters * _GOLDEN)
-    result = ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * _INVERSE_2_53
-    return result.reshape(np.broadcast_shapes(streams.shape, counters.shape))
+        if isinstance(stream, int):
+            start: NDArray[np.uint64] | np.uint64 = _start_of_stream(seed, stream)
+        else:
+            streams = np.asarray(stream, dtype=np.int64).astype(np.uint64)
+            start = _mix(streams * _GOLDEN + _root(seed))
+        mixed = _mix(np.asarray(counters * _GOLDEN + start))
+    return np.asarray(((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * _INVERSE_2_53)
 
 
-def normal(seed: int, stream: ArrayLike, counter: ArrayLike) -> NDArray[np.float64]:
+def normal(seed: int, stream: int | NDArray[np.int64], counter: ArrayLike) -> NDArray[np.float64]:
     """Return standard normals; `stream` and `counter` (integers) broadcast."""
     return np.asarray(ndtri(uniform(seed, stream, counter)), dtype=np.float64)
 
 
 def step_uniform(
-    seed: int, stream: ArrayLike, time_ms: ArrayLike, period_ms: ArrayLike
+    seed: int, stream: int | NDArray[np.int64], time_ms: ArrayLike, period_ms: ArrayLike
 ) -> NDArray[np.float64]:
     """Return uniforms that stay constant for `period_ms`, each stream changing at its own phase."""
-    streams = np.asarray(stream).astype(np.int64)
-    period = np.asarray(period_ms).astype(np.int64)
+    streams = np.asarray(stream, dtype=np.int64)
+    period = np.asarray(period_ms, dtype=np.int64)
     phase = (streams * 2_654_435_761) % period
-    return uniform(seed, streams, (np.asarray(time_ms).astype(np.int64) + phase) // period)
+    return uniform(seed, streams, (np.asarray(time_ms, dtype=np.int64) + phase) // period)
 
 
 def step_normal(
-    seed: int, stream: ArrayLike, time_ms: ArrayLike, period_ms: ArrayLike
+    seed: int, stream: int | NDArray[np.int64], time_ms: ArrayLike, period_ms: ArrayLike
 ) -> NDArray[np.float64]:
     """Return standard normals that stay constant for `period_ms` (see `step_uniform`)."""
     return np.asarray(ndtri(step_uniform(seed, stream, time_ms, period_ms)), dtype=np.float64)

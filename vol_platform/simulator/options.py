@@ -79,7 +79,7 @@ class ExchangeOptions(BaseModel):
 def _flag_of(location: tuple[int | str, ...]) -> str:
     """Return the command-line flag of a value's place in the options."""
     names = [part for part in location if isinstance(part, str) and part != "chaos"]
-    return f"--{names[-1].replace('_', '-')}" if names else "options"
+    return f"--{names[-1].replace('_', '-')}"
 
 
 def make_options(**values: object) -> ExchangeOptions:
@@ -95,6 +95,8 @@ def make_options(**values: object) -> ExchangeOptions:
     except ValidationError as error:
         parts = (
             f"{_flag_of(item['loc'])}: {item['msg']}, was {item['input']!r}"
+            if item["loc"]
+            else str(item["ctx"]["error"])
             for item in error.errors(include_url=False)
         )
         msg = "simulator options are wrong: " + "; ".join(parts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from vol_platform.simulator import noise
@@ -32,6 +32,8 @@ __all__ = ["TickerSource", "never_traded"]
 
 _Array = NDArray[np.float64]
 _NEVER_TRADED_SHARE = 0.3
+_FUTURE_OPEN_INTEREST = {True: 1_079_755_000.0, False: 39_824_780.0}
+"""USD, of the perpetual (True) and of a dated future."""
 
 
 def never_traded(market: Market, board: Board) -> NDArray[np.bool_]:
@@ -229,69 +231,91 @@ class TickerSource:
     def futures(self, names: Iterable[str], time_ms: int) -> list[FutureTicker]:
         """Return tickers of futures at one moment; unknown names are left out."""
         wanted = set(names)
-        return [
-            self._future(future, time_ms)
-            for future in self.board.open_futures(time_ms)
-            if future.name in wanted
-        ]
+        chosen = [f for f in self.board.open_futures(time_ms) if f.name in wanted]
+        return self.future_tickers(chosen, np.full(len(chosen), time_ms, dtype=np.int64))
 
-    def _future(self, future: FutureInstrument, time_ms: int) -> FutureTicker:
+    def future_tickers(
+        self, futures: Sequence[FutureInstrument], time_ms: NDArray[np.int64]
+    ) -> list[FutureTicker]:
+        """Return the tickers of n futures, each at its own moment, `time_ms` of shape (n,)."""
+        if not futures:
+            return []
         market = self.market
         seed = market.seed
-        stream = noise.stream_of(future.name)
         tick = market.specification.future_tick
-        index = float(market.index_price(time_ms)[0])
-        perpetual = future.expiry_ms == PERPETUAL_EXPIRY_MS
-        premium = 0.0003 * float(noise.step_normal(seed, stream, time_ms, 3_600_000))
-        if perpetual:
-            mark = round(index * (1.0 + premium), 2)
-        else:
-            years = max(future.expiry_ms - time_ms, 0) / YEAR_MS
-            mark = round(index * float(np.exp(market.basis_rate(time_ms)[0] * years)), 2)
-        settling = not perpetual and future.expiry_ms - time_ms <= SETTLEMENT_WINDOW_MS
-        estimate = market.settlement_average(future.expiry_ms, time_ms) if settling else index
-        if settling:
-            mark = estimate
-        lean = float(noise.step_normal(seed, stream + 1, time_ms, 700))
-        half = tick if perpetual else 5.0 * tick
-        bid = round(float(np.floor((mark + lean * half - 0.5 * half) / tick)) * tick, 2)
-        ask = round(bid + max(tick, half), 2)
-        sizes = noise.step_normal(seed, stream + np.array([2, 3]), time_ms, 900)
+        stream = np.array([noise.stream_of(future.name) for future in futures], dtype=np.int64)
+        expiry = np.array([future.expiry_ms for future in futures], dtype=np.int64)
+        perpetual = expiry == PERPETUAL_EXPIRY_MS
+        moments, at = np.unique(time_ms, return_inverse=True)
+        index = market.index_price(moments)[at]
+        premium = 0.0003 * noise.step_normal(seed, stream, time_ms, 3_600_000)
+        years = np.maximum(expiry - time_ms, 0) / YEAR_MS
+        carried = np.exp(market.basis_rate(moments)[at] * np.where(perpetual, 0.0, years))
+        mark = np.round(index * np.where(perpetual, 1.0 + premium, carried), 2)
+        estimate = index.copy()
+        for row in np.flatnonzero(expiry - time_ms <= SETTLEMENT_WINDOW_MS):
+            average = market.settlement_average(int(expiry[row]), int(time_ms[row]))
+            mark[row] = estimate[row] = average
+        lean = noise.step_normal(seed, stream + 1, time_ms, 700)
+        width = np.where(perpetual, tick, 5.0 * tick)
+        bid = np.round(np.floor((mark + (lean - 0.5) * width) / tick) * tick, 2)
+        ask = np.round(bid + width, 2)
+        sizes = noise.step_normal(seed, stream[:, None] + np.array([2, 3]), time_ms[:, None], 900)
         lots = np.maximum(np.round(np.exp(8.0 + 1.2 * sizes)), 1.0) * 10.0
-        day = float(noise.step_normal(seed, stream + 4, time_ms, DAY_MS))
-        volume = round(float(np.exp((8.5 if perpetual else 5.5) + 0.4 * day)), 8)
-        funding = round(premium * 0.1, 8)
-        settlement: float | UnsetType = UNSET
-        if future.creation_ms < self.board.start_ms:
-            settlement = self._settlement_index
-        return FutureTicker(
-            timestamp=time_ms,
-            stats=FutureStatistics(
-                volume_notional=round(volume * index, 0),
-                volume_usd=round(volume * index, 0),
-                volume=volume,
-                price_change=round(100.0 * (index / self._settlement_index - 1.0), 4),
-                low=_to_tick(min(bid, self._settlement_index) * 0.985, tick),
-                high=_to_tick(max(ask, self._settlement_index) * 1.015, tick),
-            ),
-            state="open",
-            settlement_price=settlement,
-            open_interest=round(float(np.exp(20.8 if perpetual else 17.5)) / 10.0, 0) * 10.0,
-            min_price=_to_tick(mark * 0.985, tick),
-            max_price=_to_tick(mark * 1.015, tick),
-            mark_price=mark,
-            last_price=bid,
-            instrument_name=future.name,
-            index_price=index,
-            estimated_delivery_price=estimate,
-            best_bid_price=bid,
-            best_bid_amount=float(lots[0]),
-            best_ask_price=ask,
-            best_ask_amount=float(lots[1]),
-            interest_value=round(premium * 10.0, 16) if perpetual else UNSET,
-            current_funding=0.0 if perpetual else UNSET,
-            funding_8h=funding if perpetual else UNSET,
+        day = noise.step_normal(seed, stream + 4, time_ms, DAY_MS)
+        volume = np.round(np.exp(np.where(perpetual, 8.5, 5.5) + 0.4 * day), 8)
+        settled = self._settlement_index
+        columns = zip(
+            futures,
+            time_ms.tolist(),
+            index.tolist(),
+            mark.tolist(),
+            estimate.tolist(),
+            bid.tolist(),
+            ask.tolist(),
+            lots.tolist(),
+            volume.tolist(),
+            premium.tolist(),
+            strict=True,
         )
+        return [
+            FutureTicker(
+                timestamp=moment,
+                stats=FutureStatistics(
+                    volume_notional=float(round(traded * spot)),
+                    volume_usd=float(round(traded * spot)),
+                    volume=traded,
+                    price_change=round(100.0 * (spot / settled - 1.0), 4),
+                    low=_to_tick(min(buy, settled) * 0.985, tick),
+                    high=_to_tick(max(sell, settled) * 1.015, tick),
+                ),
+                state="open",
+                settlement_price=settled if future.creation_ms < self.board.start_ms else UNSET,
+                open_interest=_FUTURE_OPEN_INTEREST[future.period == "perpetual"],
+                min_price=_to_tick(fair * 0.985, tick),
+                max_price=_to_tick(fair * 1.015, tick),
+                mark_price=fair,
+                last_price=buy,
+                instrument_name=future.name,
+                index_price=spot,
+                estimated_delivery_price=delivery,
+                best_bid_price=buy,
+                best_bid_amount=both[0],
+                best_ask_price=sell,
+                best_ask_amount=both[1],
+                **_funding(rate) if future.period == "perpetual" else {},
+            )
+            for future, moment, spot, fair, delivery, buy, sell, both, traded, rate in columns
+        ]
+
+
+def _funding(premium: float) -> dict[str, float]:
+    """Return the perpetual's funding fields; the small premium leaves the present funding at 0."""
+    return {
+        "interest_value": round(10.0 * premium, 16),
+        "current_funding": 0.0,
+        "funding_8h": round(0.1 * premium, 8),
+    }
 
 
 def _to_tick(price: float, tick: float) -> float:

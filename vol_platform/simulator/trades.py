@@ -134,24 +134,22 @@ def _future_trades(
         np.round(np.exp(4.0 + 1.5 * noise.normal(seed, stream[0] + 34, slots))), 1
     ).tolist()
     first_slot = _ORIGIN_MS // slot_ms
-    found: list[Trade] = []
-    for slot, moment, bought, count in zip(
-        slots.tolist(), times.tolist(), buys, contracts, strict=True
-    ):
-        ticker = source.futures([future.name], moment)[0]
-        found.append(
-            {
-                "trade_seq": slot - first_slot,
-                "trade_id": str((moment - _ORIGIN_MS) * _IDENTIFIERS_PER_MS + 9_000 + number),
-                "timestamp": moment,
-                "tick_direction": slot % 4,
-                "price": ticker.best_ask_price if bought else ticker.best_bid_price,
-                "mark_price": ticker.mark_price,
-                "instrument_name": future.name,
-                "index_price": ticker.index_price,
-                "direction": "buy" if bought else "sell",
-                "contracts": count,
-                "amount": 10.0 * count,
-            }
+    tickers = source.future_tickers([future] * slots.size, times)
+    return [
+        {
+            "trade_seq": slot - first_slot,
+            "trade_id": str((ticker.timestamp - _ORIGIN_MS) * _IDENTIFIERS_PER_MS + 9_000 + number),
+            "timestamp": ticker.timestamp,
+            "tick_direction": slot % 4,
+            "price": ticker.best_ask_price if bought else ticker.best_bid_price,
+            "mark_price": ticker.mark_price,
+            "instrument_name": future.name,
+            "index_price": ticker.index_price,
+            "direction": "buy" if bought else "sell",
+            "contracts": count,
+            "amount": 10.0 * count,
+        }
+        for slot, bought, count, ticker in zip(
+            slots.tolist(), buys, contracts, tickers, strict=True
         )
-    return found
+    ]
