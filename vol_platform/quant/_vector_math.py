@@ -92,10 +92,11 @@ def _prefer_wide_vectors(typing_context: Any) -> Any:
     return types.none(), generate
 
 
-fma: Callable[[float, float, float], float] = intrinsic(_fma)
-float_to_bits: Callable[[float], int] = intrinsic(_float_to_bits)
-float_from_bits: Callable[[int], float] = intrinsic(_float_from_bits)
-prefer_wide_vectors: Callable[[], None] = intrinsic(_prefer_wide_vectors)
+_compiled_call: Any = intrinsic  # its stub does not say that compiled code drops the first argument
+fma: Callable[[float, float, float], float] = _compiled_call(_fma)
+float_to_bits: Callable[[float], int] = _compiled_call(_float_to_bits)
+float_from_bits: Callable[[int], float] = _compiled_call(_float_from_bits)
+prefer_wide_vectors: Callable[[], None] = _compiled_call(_prefer_wide_vectors)
 
 
 @njit(inline="always")
