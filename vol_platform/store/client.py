@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
+
+_PLAIN_DATETIME = re.compile(r"(LowCardinality\()?(Nullable\()?DateTime(\('[^']*'\))?\)*\Z")
 
 TRANSIENT_CODES = frozenset(
     {
@@ -144,21 +147,26 @@ def query_frame(
 ) -> pl.DataFrame:
     """Run a query and return its rows as a polars frame, through Arrow.
 
-    LowCardinality and text columns come as strings, Decimals as polars Decimals, DateTimes with
-    UTC.
+    Every time comes as ``Datetime("us", "UTC")``, text and LowCardinality as String, Decimals as
+    Decimal.  The query must not end in a semicolon or a FORMAT clause.
     """
-    table = with_retries(
-        lambda: client.query_arrow(
-            query,
-            parameters=dict(parameters or {}),
-            settings={"output_format_arrow_low_cardinality_as_dictionary": 0, **(settings or {})},
-            use_strings=True,
+    options: dict[str, Any] = {
+        "parameters": dict(parameters or {}),
+        "settings": dict(settings or {}),
+    }
+    table = with_retries(lambda: client.query_arrow(query, **options))
+    frame = pl.DataFrame(pl.from_arrow(table))
+    if pl.UInt32 in frame.schema.values():
+        # the engine writes DateTime (not DateTime64) as a bare number; its types tell which
+        described = with_retries(lambda: client.query(f"DESCRIBE TABLE ({query})", **options))
+        seconds = [row[0] for row in described.result_rows if _PLAIN_DATETIME.match(row[1])]
+        frame = frame.with_columns(
+            pl.from_epoch(pl.col(name), time_unit="s").dt.replace_time_zone("UTC")
+            for name in seconds
         )
+    return frame.with_columns(
+        pl.selectors.datetime().dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     )
-    frame = pl.from_arrow(table)
-    if not isinstance(frame, pl.DataFrame):  # pragma: no cover - a table is never a series
-        raise StoreError(f"the result of a query must be a table, was {type(frame).__name__}")
-    return frame
 
 
 def insert_frame(

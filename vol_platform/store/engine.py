@@ -74,6 +74,8 @@ class Outcome:
     written_bytes: int = 0
     result_rows: int = 0
     elapsed_nanoseconds: int = 0
+    has_result: bool = True
+    """False for a statement that answers nothing (CREATE); a SELECT of no rows has a result."""
 
 
 @dataclass(slots=True)
@@ -158,7 +160,9 @@ class Engine:
                 )
             if kind == "READ_ONLY":
                 return self._query_to_pipe(connection, request, descriptor)
-            return self._execute(connection, request, descriptor)
+            outcome = self._execute(connection, request, descriptor)
+            outcome.has_result = outcome.result_rows > 0
+            return outcome
 
     def insert(self, request: Request, chunks: Iterator[bytes]) -> Outcome:
         """Run an ``INSERT`` whose data arrives in `chunks`, in constant memory."""
@@ -172,7 +176,7 @@ class Engine:
         with self._prepared(request) as connection:
             try:
                 inserter = connection.send_insert(
-                    statement.head.decode("utf-8", "replace"),
+                    statement.head,
                     statement.format or request.default_format,
                 )
             except (ChdbError, RuntimeError) as error:
@@ -205,8 +209,7 @@ class Engine:
         output = _OUTFILE.format(
             descriptor=descriptor, format=statement.format or request.default_format
         )
-        head = statement.head.decode("utf-8", "replace")
-        text = f"{head}\n{output} {statement.tail.decode('utf-8', 'replace')}"
+        text = b"%b\n%b %b" % (statement.head, output.encode(), statement.tail)
         try:
             return _outcome(connection.query(text))
         except ChdbError as error:
@@ -219,17 +222,15 @@ class Engine:
 
     def _execute(self, connection: Any, request: Request, descriptor: int) -> Outcome:
         format_name = request.statement.format or request.default_format
-        text = request.text.decode("utf-8", "replace")
         try:
-            result = connection.query(text, format_name)
+            result = connection.query(request.text, format_name)
         except ChdbError as error:
             raise engine_error(error) from None
         _write_all(descriptor, result.bytes())
         return _outcome(result)
 
     def _classify(self, connection: Any, request: Request) -> str:
-        text = request.text.decode("utf-8", "replace")
-        report = connection._conn.classify_query(text)  # noqa: SLF001 - the wrapper does not pass it on
+        report = connection._conn.classify_query(request.text)  # noqa: SLF001 - the wrapper does not pass it on
         if report["statement_count"] > 1:
             raise EngineError(
                 "Code: 62. DB::Exception: Syntax error (Multi-statements are not allowed): send "
@@ -249,7 +250,7 @@ class Engine:
     # -- connections -----------------------------------------------------------------------------
 
     def _connect(self) -> Any:
-        return chdb.connect(self._address)
+        return chdb.connect(self._address)  # type: ignore[no-untyped-call] # chDB ships no types
 
     def _scalars(self, text: str) -> list[str]:
         return bytes(self._keeper.query(text, "TSVRaw").bytes()).decode().strip().split("\t")

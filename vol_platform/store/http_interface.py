@@ -240,6 +240,8 @@ class _Response:
     async def answer(self, pipe: ResultPipe, outcome: Outcome) -> None:
         """Answer with the whole result and its exact summary."""
         headers = self._headers | _summary(outcome)
+        if not outcome.has_result:
+            headers.pop("X-ClickHouse-Format")
         if outcome.result_rows == 0 and pipe.buffered == 0:
             self._encoder = None
         if self._encoder is None:

@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from vol_platform.errors import MigrationError
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, with_retries
-from vol_platform.store.retention import apply_retention
+from vol_platform.store.retention import apply_retention, retention_of, with_ttl
 from vol_platform.store.statement import words
 
 __all__ = ["Migration", "for_cluster", "load_migrations", "migrate", "pending", "split_statements"]
@@ -105,6 +105,7 @@ def migrate(settings: Settings, directory: Traversable | None = None) -> list[st
         ClickHouse does not answer.
     """
     migrations = load_migrations(directory)
+    expressions = retention_of(settings)
     cluster = settings.clickhouse.cluster
     database = settings.clickhouse.database
     with connect(settings, database="default") as administrator:
@@ -117,7 +118,8 @@ def migrate(settings: Settings, directory: Traversable | None = None) -> list[st
         waiting = pending(client, migrations)
         for migration in waiting:
             for statement in split_statements(migration.sql):
-                _run(client, for_cluster(statement, cluster), migration.name)
+                text = with_ttl(for_cluster(statement, cluster), expressions)
+                _run(client, text, migration.name)
             client.insert(
                 "schema_migrations",
                 [[migration.version, migration.name, migration.checksum]],

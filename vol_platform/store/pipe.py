@@ -81,7 +81,12 @@ class ResultPipe:
 
     async def _readable(self) -> None:
         ready = self._loop.create_future()
-        self._loop.add_reader(self._reader, lambda: ready.done() or ready.set_result(None))
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self._loop.add_reader(self._reader, wake)
         try:
             await ready
         finally:

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from vol_platform.errors import StoreError
 from vol_platform.settings import Settings
 
-__all__ = ["apply_retention", "retention_of"]
+__all__ = ["apply_retention", "retention_of", "with_ttl"]
 
 RAW_TABLES = (
     "options_quotes",
@@ -52,6 +52,18 @@ def retention_of(settings: Settings) -> dict[str, str]:
     return expressions
 
 
+_CREATED_TABLE = re.compile(r"\bCREATE TABLE IF NOT EXISTS (\w+)")
+
+
+def with_ttl(statement: str, expressions: dict[str, str]) -> str:
+    """Return a ``CREATE TABLE`` with the TTL of its table; any other statement unchanged."""
+    created = _CREATED_TABLE.search(statement)
+    if created is None or created[1] not in expressions:
+        return statement
+    head, mark, tail = statement.rpartition("\nSETTINGS ")
+    return f"{head}\nTTL {expressions[created[1]]}{mark}{tail}"
+
+
 def apply_retention(client: Client, settings: Settings) -> list[str]:
     """Set every TTL that is not set yet; return the tables that changed.
 
@@ -59,11 +71,10 @@ def apply_retention(client: Client, settings: Settings) -> list[str]:
     """
     cluster = settings.clickhouse.cluster
     on_cluster = f" ON CLUSTER `{cluster}`" if cluster else ""
-    stated: dict[str, str] = dict(
-        client.query(
-            "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
-        ).result_rows
-    )
+    tables = client.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    ).result_rows
+    stated = {str(row[0]): str(row[1]) for row in tables}
     changed = []
     for table, expression in retention_of(settings).items():
         if table not in stated or f" TTL {expression} SETTINGS" in stated[table]:

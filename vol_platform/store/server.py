@@ -81,7 +81,7 @@ def serve(
         # chDB is loaded late, so that a refused start is quick, and must not catch our signals.
         from chdb import _chdb
 
-        _chdb.set_signal_handlers_enabled(0)
+        _chdb.set_signal_handlers_enabled(0)  # type: ignore[attr-defined] # compiled, no types
         from vol_platform.store.engine import Engine
         from vol_platform.store.http_interface import Credentials, HttpInterface
 
@@ -102,19 +102,14 @@ def serve(
         address = f"http://{host}:{listener.getsockname()[1]}"
         directory.announce(address)
         try:
-            with _quiet_signals():
-                asyncio.run(
-                    _run(configuration, listener, f"{address} engine={engine.version} data={data}")
-                )
+            server = _Server(configuration, f"{address} engine={engine.version} data={data}")
+            new_loop = configuration.get_loop_factory()
+            with _quiet_signals(), asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(server.serve(sockets=[listener]))
         finally:
             engine.kill_all()
             interface.close()
             engine.close()
-
-
-async def _run(configuration: uvicorn.Config, listener: socket.socket, ready: str) -> None:
-    server = _Server(configuration, ready)
-    await server.serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -146,7 +141,8 @@ def _quiet_signals():  # type: ignore[no-untyped-def]
 @contextmanager
 def _listen(host: str, port: int):  # type: ignore[no-untyped-def]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # the protocol is named so that the event loop knows it is TCP and switches Nagle's delay off
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         try:
