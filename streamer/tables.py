@@ -263,7 +263,7 @@ _OPTIONS_METADATA = Table(
         _float("taker_commission", nullable=False),
         _milliseconds("creation_ts", "creation_timestamp", nullable=True),
         _text("state"),
-        Column("is_active", "flag", attrgetter("is_active")),
+        Column("is_active", "flag", attrgetter("is_active"), ("is_active",)),
     ),
     has_rounded_fields=False,
 )

@@ -225,6 +225,7 @@ def history(settings: Settings, layout: Layout, options: Options) -> Part:
         command=_python(
             "vol_platform.local.history",
             *("--hours", str(options.history_hours), "--seed", str(options.seed)),
+            *("--currencies", ",".join(options.currencies)),
         ),
         kind="job",
         environment=platform_environment(settings)

@@ -29,7 +29,7 @@ def _hours_present(settings: Settings) -> int:
         client.close()
 
 
-def fill_history(settings: Settings, hours: int, seed: int) -> None:
+def fill_history(settings: Settings, hours: int, seed: int, currencies: list[str]) -> None:
     """Write `hours` simulated hours that end now.
 
     Raises
@@ -40,10 +40,16 @@ def fill_history(settings: Settings, hours: int, seed: int) -> None:
     if _hours_present(settings) >= hours:
         print("The simulated hours are already there.")
         return
+    for currency in currencies:
+        _fill(hours, seed, currency)
+
+
+def _fill(hours: int, seed: int, currency: str) -> None:
     simulator = subprocess.Popen(
         [
             *(sys.executable, "-m", "vol_platform.simulator", "history"),
-            *("--hours", str(hours), "--seed", str(seed), "--tick-seconds", str(_TICK_SECONDS)),
+            *("--hours", str(hours), "--seed", str(seed), "--currency", currency),
+            *("--seconds-between-ticks", str(_TICK_SECONDS)),
         ],
         stdout=subprocess.PIPE,
     )
@@ -51,6 +57,7 @@ def fill_history(settings: Settings, hours: int, seed: int) -> None:
         [sys.executable, "-m", "streamer.main", "ingest", "-"], stdin=simulator.stdout
     )
     if simulator.stdout is not None:
+        # The streamer holds the pipe now; should it end, the simulator must notice.
         simulator.stdout.close()
     codes = {"the streamer": streamer.wait(), "the simulator": simulator.wait()}
     for name, code in codes.items():
@@ -63,9 +70,11 @@ def _main() -> int:
     parser = argparse.ArgumentParser(description="Fill in simulated hours before now.")
     parser.add_argument("--hours", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--currencies", required=True, help="with commas between")
     arguments = parser.parse_args()
     try:
-        fill_history(load_settings(), arguments.hours, arguments.seed)
+        currencies = arguments.currencies.split(",")
+        fill_history(load_settings(), arguments.hours, arguments.seed, currencies)
     except VolError as error:
         print(error, file=sys.stderr)
         return 1

@@ -78,7 +78,7 @@ def _freshness_table(settings: Settings) -> Table:
     try:
         for name, sql in _FRESHNESS:
             rows, newest = frame(client, sql).row(0)
-            table.add_row(name, f"{rows:,}", _age(newest) if rows else "")
+            table.add_row(name, f"{rows:,}", "" if newest is None else _age(newest))
     except StoreError as error:
         table.add_row("store", "", str(error))
     finally:

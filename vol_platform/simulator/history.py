@@ -33,6 +33,7 @@ _CHUNK_ROWS = 4_000
 _LATENCY_MS = 12.0
 _LINE_SPACING_MS = 0.002
 _INDEX_MS = 1_000
+_INSTRUMENTS_CALL = b"https://www.deribit.com/api/v2/public/get_instruments -> "
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def _instruments_line(market: Market, board: Board, time_ms: int) -> bytes:
         "usDiff": 900,
         "testnet": False,
     }
-    return _epoch(time_ms) + encode(answer) + b"\n"
+    # Written as the answer of a REST call, which is how captures mark it.
+    return _INSTRUMENTS_CALL + _epoch(time_ms) + encode(answer) + b"\n"
 
 
 def _lines(moment_ms: int, frames: list[tuple[str, bytes]]) -> Iterator[bytes]:
