@@ -1,0 +1,171 @@
+"""The derived tables as Dagster assets, one per derivation, built from the registry.
+
+One operation computes as many of them as a run selects: the hour is read once and handed from
+derivation to derivation in memory, and each table is published, in registry order, as soon as its
+blocking checks agree.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from vol_platform.derivations.contracts import Derivation
+from vol_platform.derivations.registry import REGISTRY
+from vol_platform.errors import StoreError
+from vol_platform.record.automation import FINALISE
+from vol_platform.record.engine import DerivationResult, materialise
+from vol_platform.record.partitions import hour_of, partition_key
+from vol_platform.record.presentation import (
+    OWNER,
+    check_metadata,
+    materialisation_metadata,
+    table_metadata,
+)
+from vol_platform.record.raw_assets import raw_key
+from vol_platform.settings import Settings
+
+__all__ = ["POOL", "record_assets", "record_key"]
+
+POOL = "record"
+"""Runs that write derived tables take turns: one writer per table and day."""
+
+_RETRIES = 2
+_RETRY_SECONDS = 2
+
+_RAW_OF_FRAME = {
+    "chain": ("options_quotes", "options_metadata"),
+    "futures": ("futures_prices", "options_metadata"),
+    "index": ("spot_prices", "options_quotes"),
+}
+
+
+def record_key(name: str) -> dg.AssetKey:
+    """Return the asset key of a derivation."""
+    return dg.AssetKey(["record", name])
+
+
+def _dependencies(derivation: Derivation) -> list[dg.AssetKey]:
+    keys: dict[dg.AssetKey, None] = {}
+    for name in derivation.inputs:
+        if name in _RAW_OF_FRAME:
+            keys.update(dict.fromkeys(map(raw_key, _RAW_OF_FRAME[name])))
+        else:
+            keys[record_key(name)] = None
+    return list(keys)
+
+
+def _spec(derivation: Derivation, settings: Settings) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=record_key(derivation.name),
+        deps=_dependencies(derivation),
+        description=derivation.description,
+        group_name="record",
+        kinds={"python", "polars", "clickhouse"},
+        owners=[OWNER],
+        tags={"vol/layer": "record", "vol/domain": derivation.domain},
+        metadata={**table_metadata(derivation.table), "vol/derivation": derivation.name},
+        code_version=derivation.code_version,
+        automation_condition=FINALISE(settings.record),
+    )
+
+
+def record_assets(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Build the assets of every derivation, with their checks.
+
+    Parameters
+    ----------
+    settings
+        `settings.record` shapes backfills and automation.
+    partitions
+        Hours.
+    """
+    check_specs = [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=record_key(derivation.name),
+            description=check.description,
+            blocking=check.blocking,
+        )
+        for derivation in REGISTRY
+        for check in derivation.checks
+    ]
+
+    @dg.multi_asset(
+        name="record",
+        specs=[_spec(derivation, settings) for derivation in REGISTRY],
+        check_specs=check_specs,
+        can_subset=True,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.record.hours_per_run),
+        pool=POOL,
+    )
+    def record(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        hours = [hour_of(key) for key in context.partition_keys]
+        names = [key.path[-1] for key in context.selected_asset_keys]
+        try:
+            results = materialise(
+                settings,
+                hours,
+                names,
+                run_id=context.run.run_id,
+                progress=lambda hour: context.log.debug("derived %s", partition_key(hour)),
+            )
+        except StoreError as error:
+            # Only the database can be better off in a moment; the maths gives the same again.
+            raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS) from error
+        yield from _events(context, results)
+
+    return record
+
+
+def _data_version(result: DerivationResult) -> dg.DataVersion | None:
+    """Return the checksum of a single hour: the same ticks give the same version."""
+    published = list(result.published.values())
+    return dg.DataVersion(f"{published[0].content_checksum:016x}") if len(published) == 1 else None
+
+
+def _events(
+    context: dg.AssetExecutionContext, results: dict[str, DerivationResult]
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    blocked: dict[str, str] = {}
+    frames = {
+        name: result.last_frame for name, result in results.items() if result.last_frame is not None
+    }
+    for name, result in results.items():
+        key = record_key(name)
+        for check_name, checks in result.checks.items():
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=check_name,
+                passed=checks.passed,
+                severity=(
+                    dg.AssetCheckSeverity.ERROR
+                    if checks.check.blocking
+                    else dg.AssetCheckSeverity.WARN
+                ),
+                metadata=check_metadata(checks),
+            )
+        metadata = materialisation_metadata(result, frames, with_pictures=True)
+        if not result.blocked:
+            yield dg.MaterializeResult(
+                asset_key=key, metadata=metadata, data_version=_data_version(result)
+            )
+            continue
+        # The hours that were published are told one by one, so that only the others are missing.
+        for hour in result.published:
+            context.log_event(
+                dg.AssetMaterialization(key, partition=partition_key(hour), metadata=metadata)
+            )
+        blocked.update(
+            {f"{name} {partition_key(hour)}": why for hour, why in result.blocked.items()}
+        )
+    if blocked:
+        lines = "; ".join(f"{what}: {why}" for what, why in blocked.items())
+        raise dg.Failure(
+            f"not published: {lines}",
+            metadata={"not_published": len(blocked)},
+            allow_retries=False,
+        )

@@ -1,0 +1,54 @@
+"""When the record moves by itself.
+
+An hour of raw ticks is reported closed (a runless materialisation of ``raw/options_quotes``), again
+when a gap in it is repaired; each report makes exactly that hour of the whole chain run once.  This
+is an explicit condition and not ``eager()``, which loses an update that lands between a run and the
+next tick.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from vol_platform.record.raw_assets import raw_key
+from vol_platform.settings import RecordSettings
+
+__all__ = ["FINALISE", "automation_sensor"]
+
+_TICK_SECONDS = 4
+"""The daemon looks every five seconds; asking for five would make it every second look."""
+
+
+def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # noqa: N802 - the design's name
+    """Return the condition that finalises closed hours of the automation window.
+
+    Parameters
+    ----------
+    record
+        `automation_window_hours`: older hours are left to the ingest sensor's run requests.
+    """
+    # Metadata and other tables without hours never hold an hour back, nor set one off.
+    hourly = dg.AssetSelection.all() - dg.AssetSelection.assets(raw_key("options_metadata"))
+    updated = dg.AutomationCondition.any_deps_updated().allow(hourly)
+    missing = dg.AutomationCondition.any_deps_missing().allow(hourly)
+    running = dg.AutomationCondition.any_deps_in_progress().allow(hourly)
+    return (
+        dg.AutomationCondition.in_latest_time_window(
+            timedelta(hours=record.automation_window_hours)
+        )
+        & (dg.AutomationCondition.newly_missing() | updated).since_last_handled()
+        & ~missing
+        & ~running
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("finalise closed hours")
+
+
+def automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Return the sensor that evaluates the conditions of the record."""
+    return dg.AutomationConditionSensorDefinition(
+        "finalise_hours",
+        target=dg.AssetSelection.groups("record"),
+        minimum_interval_seconds=_TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs the record for hours whose raw ticks were reported complete.",
+    )

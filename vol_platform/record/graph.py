@@ -1,0 +1,56 @@
+"""The whole record as one set of Dagster definitions."""
+
+import dagster as dg
+
+from vol_platform.record.alert_sensor import alert_sensor, run_failure_alert
+from vol_platform.record.assets import record_assets
+from vol_platform.record.automation import automation_sensor
+from vol_platform.record.feed_checks import feed_checks, feed_sensor
+from vol_platform.record.ingest_sensor import ingest_sensor
+from vol_platform.record.maintenance import maintenance_job, maintenance_schedule
+from vol_platform.record.partitions import hourly_partitions
+from vol_platform.record.raw_assets import raw_assets
+from vol_platform.settings import Settings
+
+__all__ = ["build_definitions"]
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Build the definitions of the record.
+
+    Parameters
+    ----------
+    settings
+        Shape of the record and the resource of every asset, check and sensor.
+    """
+    partitions = hourly_partitions(settings.record)
+    record = record_assets(settings, partitions)
+    checks = feed_checks()
+    maintenance = maintenance_job()
+    watched = [
+        *record.check_keys,
+        *(key for check in checks for key in check.check_keys),
+    ]
+    return dg.Definitions(
+        assets=[*raw_assets(partitions), record],
+        asset_checks=checks,
+        jobs=[
+            maintenance,
+            dg.define_asset_job(
+                "record_hours",
+                selection=dg.AssetSelection.groups("record"),
+                description="Every derived table of the chosen hours.",
+                tags={"dagster/max_runtime": "7200"},
+            ),
+        ],
+        schedules=[maintenance_schedule(maintenance)],
+        sensors=[
+            automation_sensor(),
+            ingest_sensor(settings),
+            feed_sensor(),
+            alert_sensor(watched),
+            run_failure_alert(),
+        ],
+        resources={"settings": settings},
+        executor=dg.in_process_executor,
+    )
