@@ -1,15 +1,15 @@
 """Greeks exactly as Deribit displays them: another convention, not another model.
 
 Deribit's ticker shows Black-76 greeks of the mark volatility on the expiry's own underlying price,
-rounded to five decimals.  Checked on every recorded ticker frame (`docs/method.md` lists what is
-left):
+rounded to five decimals, with the time to expiry rounded to whole minutes (`displayed_years`).
+Checked on every recorded ticker frame; `docs/method.md` lists the few that differ and why:
 
 ==========  ===========================================================================
 delta       ``q N(q d1)``: forward delta, not premium-adjusted
 gamma       ``n(d1) / (F σ √T)``, per USD
 vega        ``F n(d1) √T / 100``: USD per volatility point
 theta       USD per day, for one day or the life left if that is shorter, and never more than the
-            option is worth: ``-min(decay × min(1 day, life), mark × F)``
+            option's mark: ``-min(decay × min(1 day, life), mark × F)``
 rho         ``q K T N(q d2) / 100``: USD per 1 % of rate, spot held fixed
 ==========  ===========================================================================
 
@@ -28,10 +28,11 @@ from vol_platform.quant._columns import float_array
 from vol_platform.quant.black76 import price
 from vol_platform.quant.greeks import greeks
 
-__all__ = ["DAYS_PER_YEAR", "DECIMALS", "DisplayedGreeks", "displayed_greeks"]
+__all__ = ["DAYS_PER_YEAR", "DECIMALS", "DisplayedGreeks", "displayed_greeks", "displayed_years"]
 
 DAYS_PER_YEAR = 365.0
 DECIMALS = 5
+MINUTES_PER_YEAR = 525_600.0
 Floats = NDArray[np.float64]
 
 
@@ -45,12 +46,33 @@ class DisplayedGreeks(NamedTuple):
     rho: Floats
 
 
+def displayed_years(seconds_to_expiry: ArrayLike) -> Floats:
+    """Time to expiry as Deribit's greeks use it: whole minutes, in years of 365 days.
+
+    Parameters
+    ----------
+    seconds_to_expiry : array_like
+        From the ticker's timestamp to 08:00 UTC of the expiry.
+
+    Returns
+    -------
+    ndarray of float
+
+    Examples
+    --------
+    >>> float(displayed_years(86_400.0 + 29.0) * 365)
+    1.0
+    """
+    return np.round(float_array("seconds_to_expiry", seconds_to_expiry) / 60.0) / MINUTES_PER_YEAR
+
+
 def displayed_greeks(
     forward: ArrayLike,
     strike: ArrayLike,
     expiry_years: ArrayLike,
     vol: ArrayLike,
     is_call: ArrayLike,
+    mark_price_usd: ArrayLike | None = None,
     decimals: int | None = DECIMALS,
 ) -> DisplayedGreeks:
     """Delta, gamma, vega, theta and rho in Deribit's display units.
@@ -62,11 +84,14 @@ def displayed_greeks(
     strike : array_like
         USD.
     expiry_years : array_like
-        Years ACT/365 to 08:00 UTC.
+        Years ACT/365 to 08:00 UTC, as `displayed_years` gives them.
     vol : array_like
         Decimal (the wire's mark_iv is percent).
     is_call : array_like of bool
         Call or put.  All arguments broadcast against each other.
+    mark_price_usd : array_like, optional
+        The wire's mark_price in USD (× underlying_price when quoted in coin), which caps theta;
+        the Black-76 value, from which it differs by rounding, if left out.
     decimals : int or None
         Rounding of the wire; None leaves the values unrounded.
 
@@ -86,14 +111,18 @@ def displayed_greeks(
     [0.27652, 4e-05, 57.55166, -47.95972, 12.51423]
     """
     raw = greeks(forward, strike, expiry_years, vol, is_call)
-    value = price(forward, strike, expiry_years, vol, is_call)
+    cap: ArrayLike
+    if mark_price_usd is None:
+        cap = price(forward, strike, expiry_years, vol, is_call)
+    else:
+        cap = float_array("mark_price_usd", mark_price_usd)
     days = float_array("expiry_years", expiry_years) * DAYS_PER_YEAR
     decay = -raw.theta / DAYS_PER_YEAR * np.minimum(days, 1.0)
     shown = DisplayedGreeks(
         delta=raw.delta,
         gamma=raw.gamma,
         vega=raw.vega / 100.0,
-        theta=-np.minimum(decay, value),
+        theta=-np.minimum(decay, cap),
         rho=raw.rho / 100.0,
     )
     if decimals is None:
