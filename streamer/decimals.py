@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,9 @@ def scale_one(value: Decimal, scale: int, limit: int) -> tuple[int | None, bool]
         whole = moved.to_integral_value(ROUND_HALF_EVEN)
         if abs(whole) > limit:
             return None, False
-        number = int(whole)
-    except (InvalidOperation, OverflowError, ValueError):
+        return int(whole), whole.scaleb(-scale, _CONTEXT) != value
+    except ArithmeticError:  # an exponent beyond anything
         return None, False
-    return number, whole != moved
 
 
 def scale_exactly(
@@ -101,7 +100,8 @@ def scale_exactly(
     doubles = np.array(values, dtype=np.float64)
     present = ~np.isnan(doubles)
     power = 10.0**scale
-    nearest = np.rint(np.where(present, doubles, 0.0) * power)
+    with np.errstate(over="ignore"):  # an infinity is not exact; it is looked at by itself
+        nearest = np.rint(np.where(present, doubles, 0.0) * power)
     exact = (nearest / power == doubles) & (np.abs(nearest) < min(MAXIMUM_EXACT, float(limit)))
     unsure = set(np.flatnonzero(present & ~exact).tolist())
     if written:

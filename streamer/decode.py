@@ -100,6 +100,13 @@ _TICKER_TABLES = {
 _CONTROL = Decoded(Outcome.CONTROL)
 
 
+def _names(message_type: type[Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(message_type))
+
+
+_NESTED = {"stats": _names(Stats), "greeks": _names(Greeks)}
+
+
 class _Reader:
     """Reads one type of message: first as known, then without unknown fields, then leniently."""
 
@@ -108,7 +115,7 @@ class _Reader:
         self.known = msgspec.json.Decoder(message_type)
         self.opened = msgspec.json.Decoder(opened)
         self.lenient = msgspec.json.Decoder(opened, strict=False)
-        self.names = frozenset(field.encode_name for field in msgspec.structs.fields(message_type))
+        self.names = _names(message_type)
 
 
 class FrameDecoder:
@@ -269,10 +276,15 @@ class FrameDecoder:
         except msgspec.ValidationError:
             message = reader.lenient.decode(data)
             self.lenient_messages += 1
-        for name in self._keys.decode(data):
-            if name not in reader.names:
-                self.unknown_fields[f"{family}.{name}"] += 1
+        self._count_unknown(str(family), reader.names, data)
         return message
+
+    def _count_unknown(self, path: str, known: frozenset[str], data: Raw) -> None:
+        for name, value in self._keys.decode(data).items():
+            if name not in known:
+                self.unknown_fields[f"{path}.{name}"] += 1
+            elif name in _NESTED and bytes(value).startswith(b"{"):
+                self._count_unknown(f"{path}.{name}", _NESTED[name], value)
 
     def _instrument_row(self, raw: Raw) -> Row:
         instrument = self._instrument.decode(raw)

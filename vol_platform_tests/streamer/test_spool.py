@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import errno
+import os
+import random
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamer.errors import SegmentError, SpoolError, SpoolLockedError
+from streamer.segment import (
+    RecordKind,
+    SegmentHeader,
+    encode_header,
+    encode_record,
+    read_header,
+    read_records,
+    sound_length,
+)
+from streamer.spool import Spool, SpoolLimits
+from vol_platform_tests.streamer.support import RECEIVED_NS, ManualClock
+
+HEADER = SegmentHeader("c-1", "c", "stream", testnet=False, created_ns=1)
+NO_FLOOR = SpoolLimits(disk_floor_bytes=0)
+PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=20)
+
+
+def make_spool(directory: Path, time: ManualClock | None = None, limits=NO_FLOOR) -> Spool:
+    clock = (time or ManualClock()).clock
+    return Spool(
+        directory, collector="c", source="stream", testnet=False, clock=clock, limits=limits
+    )
+
+
+def fill(spool: Spool, payloads) -> None:
+    for index, payload in enumerate(payloads):
+        assert spool.append(RecordKind.FRAME, RECEIVED_NS + index, 3, payload)
+
+
+def seal(spool: Spool) -> Path:
+    segment = spool.roll()
+    assert segment is not None
+    return spool.seal(segment)
+
+
+def payloads_of(path: Path) -> list[bytes]:
+    buffer = path.read_bytes()
+    _, offset = read_header(buffer)
+    return [record.payload for record in read_records(buffer, offset)]
+
+
+def segment_bytes(payloads) -> bytes:
+    records = [encode_record(0, RECEIVED_NS + i, 1, each) for i, each in enumerate(payloads)]
+    return encode_header(HEADER) + b"".join(records)
+
+
+# -- the file ------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(payloads=PAYLOADS)
+def test_a_segment_gives_back_what_was_written(payloads):
+    buffer = segment_bytes(payloads)
+    header, offset = read_header(buffer)
+    records = list(read_records(buffer, offset))
+    assert header == HEADER
+    assert [record.payload for record in records] == payloads
+    assert [record.received_ns for record in records] == [
+        RECEIVED_NS + index for index in range(len(payloads))
+    ]
+    assert sound_length(buffer) == (len(buffer), RECEIVED_NS + len(payloads) - 1)
+
+
+@settings(deadline=None)
+@given(payloads=PAYLOADS, data=st.data())
+def test_a_torn_tail_leaves_the_sound_records_before_it(payloads, data):
+    buffer = segment_bytes(payloads)
+    cut = data.draw(st.integers(0, len(buffer)))
+    length, _ = sound_length(buffer[:cut])
+    assert length <= cut
+    if length:
+        _, offset = read_header(buffer[:length])
+        kept = [record.payload for record in read_records(buffer[:length], offset)]
+        assert kept == payloads[: len(kept)]
+        missing = payloads[len(kept) :]
+        assert not missing or length + 21 + len(missing[0]) > cut
+
+
+@settings(deadline=None)
+@given(payloads=PAYLOADS, data=st.data())
+def test_a_flipped_bit_is_found_and_never_read_as_data(payloads, data):
+    buffer = bytearray(segment_bytes(payloads))
+    place = data.draw(st.integers(0, len(buffer) * 8 - 1))
+    buffer[place // 8] ^= 1 << (place % 8)
+    kept = []
+    with pytest.raises(SegmentError):
+        _, offset = read_header(bytes(buffer))
+        for record in read_records(bytes(buffer), offset):
+            kept.append(record.payload)
+    assert kept == payloads[: len(kept)]
+
+
+@pytest.mark.parametrize(
+    ("buffer", "text"),
+    [
+        (b"", "cut short"),
+        (b"x" * 40, "not a segment file"),
+        (b"VOLSPOOL\x09\x00" + b"\0" * 40, "version must be 1, was 9"),
+    ],
+)
+def test_a_file_that_is_no_segment_is_named_as_such(buffer, text):
+    with pytest.raises(SegmentError, match=text):
+        read_header(buffer)
+
+
+def test_a_header_that_is_sound_but_senseless_is_refused():
+    import struct
+
+    import crc32c
+
+    body = b"{}"
+    buffer = struct.pack("<8sHHI", b"VOLSPOOL", 1, len(body), crc32c.crc32c(body)) + body
+    with pytest.raises(SegmentError, match="damaged"):
+        read_header(buffer)
+
+
+# -- the directory -------------------------------------------------------------------------------
+
+
+def test_a_segment_is_sealed_before_anybody_may_read_it(tmp_path):
+    spool = make_spool(tmp_path)
+    fill(spool, [b"one", b"two"])
+    assert spool.sealed() == []
+    path = seal(spool)
+    assert spool.sealed() == [path]
+    assert payloads_of(path) == [b"one", b"two"]
+    assert spool.owns(path)
+    spool.close()
+
+
+def test_segments_are_in_the_order_of_writing_also_after_a_restart_with_a_clock_set_back(tmp_path):
+    time = ManualClock()
+    spool = make_spool(tmp_path, time)
+    fill(spool, [b"first"])
+    seal(spool)
+    fill(spool, [b"second"])
+    spool.close()
+    time.now_ns -= 3_600 * 10**9
+    spool = make_spool(tmp_path, time)
+    spool.recover()
+    fill(spool, [b"third"])
+    seal(spool)
+    assert [payloads_of(path) for path in spool.sealed()] == [[b"first"], [b"second"], [b"third"]]
+    assert not spool.owns(spool.sealed()[0])
+    spool.close()
+
+
+def test_no_two_segments_share_an_id_even_when_the_directory_was_emptied(tmp_path):
+    ids = []
+    time = ManualClock()
+    for _ in range(3):
+        spool = make_spool(tmp_path, time)
+        fill(spool, [b"x"])
+        path = seal(spool)
+        ids.append(read_header(path.read_bytes())[0].segment_id)
+        path.unlink()
+        spool.close()
+        time.advance(0.001)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds", "payload", "is_due"),
+    [
+        (SpoolLimits(roll_messages=2, disk_floor_bytes=0), 0.0, b"x", True),
+        (SpoolLimits(roll_bytes=100, disk_floor_bytes=0), 0.0, b"x" * 100, True),
+        (SpoolLimits(roll_seconds=1.0, disk_floor_bytes=0), 1.0, b"x", True),
+        (SpoolLimits(roll_seconds=1.0, disk_floor_bytes=0), 0.9, b"x", False),
+    ],
+)
+def test_a_segment_is_rolled_by_age_size_and_count(tmp_path, limits, seconds, payload, is_due):
+    time = ManualClock()
+    spool = make_spool(tmp_path, time, limits)
+    assert not spool.should_roll()
+    fill(spool, [payload, payload])
+    time.advance(seconds)
+    assert spool.should_roll() is is_due
+    spool.close()
+
+
+def test_an_empty_spool_has_nothing_to_roll_flush_or_sync(tmp_path):
+    spool = make_spool(tmp_path)
+    spool.sync()
+    assert spool.flush()
+    assert spool.roll() is None
+    spool.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_large_buffer_is_written_without_waiting_for_the_flush(tmp_path):
+    spool = make_spool(tmp_path, limits=SpoolLimits(flush_bytes=1000, disk_floor_bytes=0))
+    fill(spool, [b"x" * 1000])
+    (path,) = tmp_path.glob("*.open")
+    assert path.stat().st_size > 1000
+    spool.sync()
+    spool.close()
+
+
+def test_done_segments_are_kept_up_to_the_limit(tmp_path):
+    spool = make_spool(tmp_path, limits=SpoolLimits(keep_done_segments=2, disk_floor_bytes=0))
+    for number in range(4):
+        fill(spool, [str(number).encode()])
+        spool.finish(seal(spool))
+    kept = sorted(tmp_path.glob("*.done"))
+    assert [payloads_of(path) for path in kept] == [[b"2"], [b"3"]]
+    spool.close()
+
+
+def test_a_quarantined_segment_is_never_read_again(tmp_path):
+    spool = make_spool(tmp_path)
+    fill(spool, [b"x"])
+    bad = spool.quarantine(seal(spool))
+    assert bad.suffix == ".bad"
+    assert spool.sealed() == []
+    spool.close()
+
+
+def test_files_of_others_in_the_directory_are_left_alone(tmp_path):
+    (tmp_path / "notes.seg").write_text("mine")
+    spool = make_spool(tmp_path)
+    spool.recover()
+    assert spool.sealed() == []
+    spool.close()
+    assert (tmp_path / "notes.seg").read_text() == "mine"
+
+
+# -- starting again ------------------------------------------------------------------------------
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(payloads=PAYLOADS, data=st.data())
+def test_recovery_seals_all_whole_records_of_a_torn_file(tmp_path_factory, payloads, data):
+    directory = tmp_path_factory.mktemp("spool")
+    buffer = segment_bytes(payloads)
+    cut = data.draw(st.integers(0, len(buffer)))
+    (directory / "0000000000000000001-00000000.open").write_bytes(buffer[:cut])
+    spool = make_spool(directory)
+    recovery = spool.recover()
+    kept = [each for path in spool.sealed() for each in payloads_of(path)]
+    assert kept == payloads[: len(kept)]
+    length, last = sound_length(buffer[:cut])
+    assert recovery.last_received_ns == last
+    assert recovery.sealed == (1 if kept else 0)
+    assert recovery.torn_bytes == cut - length or recovery.quarantined
+    assert list(directory.glob("*.open")) == []
+    spool.close()
+
+
+def test_the_last_receive_time_survives_a_clean_stop(tmp_path):
+    spool = make_spool(tmp_path)
+    fill(spool, [b"a", b"b"])
+    spool.finish(seal(spool))
+    spool.close()
+    spool = make_spool(tmp_path)
+    assert spool.recover().last_received_ns == RECEIVED_NS + 1
+    spool.close()
+
+
+def test_a_second_start_says_who_owns_the_directory(tmp_path):
+    spool = make_spool(tmp_path)
+    with pytest.raises(SpoolLockedError, match=f"in use by process {os.getpid()}"):
+        make_spool(tmp_path)
+    spool.close()
+    make_spool(tmp_path).close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SpoolError, match="make it writable"):
+        make_spool(tmp_path)
+    tmp_path.chmod(0o700)
+
+
+def test_a_path_that_is_a_file_is_one_clear_line(tmp_path):
+    (tmp_path / "spool").write_text("")
+    with pytest.raises(SpoolError, match="cannot be written"):
+        make_spool(tmp_path / "spool")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from streamer.clock import SYSTEM_CLOCK
+from streamer.segment import RecordKind
+from streamer.spool import Spool, SpoolLimits
+spool = Spool(Path(sys.argv[1]), collector="c", source="stream", testnet=False,
+              clock=SYSTEM_CLOCK, limits=SpoolLimits(disk_floor_bytes=0, roll_messages=7))
+number = 0
+while True:
+    spool.append(RecordKind.FRAME, SYSTEM_CLOCK.wall_ns(), 1, b"%d" % number)
+    number += 1
+    if number % 3 == 0:
+        spool.flush()
+        print(number, flush=True)
+    if spool.should_roll():
+        spool.seal(spool.roll())
+"""
+
+
+def test_a_kill_at_any_point_loses_nothing_that_was_flushed(tmp_path):
+    seed = 20261122
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    for attempt in range(6):
+        directory = tmp_path / str(attempt)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        for _ in range(chance.randint(1, 300)):
+            line = process.stdout.readline()
+        flushed = int(line)
+        process.kill()
+        rest = process.stdout.read().split()
+        process.wait()
+        process.stdout.close()
+        flushed = int(rest[-1]) if rest else flushed
+        spool = make_spool(directory)
+        spool.recover()
+        kept = [int(each) for path in spool.sealed() for each in payloads_of(path)]
+        spool.close()
+        assert kept == list(range(len(kept)))
+        assert len(kept) >= flushed
+
+
+# -- a disk that refuses -------------------------------------------------------------------------
+
+
+def test_a_full_disk_refuses_new_messages_and_keeps_the_accepted_ones(tmp_path, monkeypatch):
+    spool = make_spool(tmp_path)
+    fill(spool, [b"kept"])
+    real_write = os.write
+
+    def write_some(descriptor, data):
+        if len(data) > 10:
+            return real_write(descriptor, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write_some)
+    assert not spool.flush()
+    assert spool.is_full
+    assert spool.full_reason == "ENOSPC"
+    assert not spool.append(RecordKind.FRAME, RECEIVED_NS, 1, b"refused")
+    assert spool.refused_messages == 1
+    assert spool.roll() is None
+    spool.check_disk()
+    assert spool.is_full  # it is tried, and the disk still refuses
+    monkeypatch.undo()
+    spool.check_disk()
+    assert not spool.is_full
+    fill(spool, [b"after"])
+    assert payloads_of(seal(spool)) == [b"kept", b"after"]
+    spool.close()
+
+
+def test_a_file_that_cannot_be_opened_refuses_the_message(tmp_path, monkeypatch):
+    spool = make_spool(tmp_path)
+
+    def refuse(*arguments, **more):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert not spool.append(RecordKind.FRAME, RECEIVED_NS, 1, b"x")
+    assert (spool.full_reason, spool.refused_messages) == ("EIO", 1)
+    spool.check_disk()
+    fill(spool, [b"again"])
+    spool.close()
+
+
+def test_below_the_floor_of_free_space_it_stops_and_above_it_resumes(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    free = 1_000_000
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, free))
+    spool = make_spool(tmp_path, limits=SpoolLimits(disk_floor_bytes=500_000))
+    spool.check_disk()
+    fill(spool, [b"x"])
+    free = 499_999
+    spool.check_disk()
+    assert "499999 bytes free" in spool.full_reason
+    assert not spool.append(RecordKind.FRAME, RECEIVED_NS, 1, b"y")
+    free = 520_000
+    spool.check_disk()
+    assert spool.is_full  # 10 % above the floor, lest it flaps
+    free = 560_000
+    spool.check_disk()
+    fill(spool, [b"z"])
+    assert payloads_of(seal(spool)) == [b"x", b"z"]
+    spool.close()
