@@ -63,7 +63,11 @@ def spool_limits(settings: StreamerSettings) -> SpoolLimits:
 
 
 def ingest_messages(
-    messages: Iterable[CapturedMessage], settings: StreamerSettings, clock: Clock
+    messages: Iterable[CapturedMessage],
+    settings: StreamerSettings,
+    clock: Clock,
+    *,
+    keep_receive_times: bool = False,
 ) -> Accounting:
     """Store captured messages and close the hours that they touch.
 
@@ -75,6 +79,10 @@ def ingest_messages(
         Of the collector.
     clock
         Where the time comes from.
+    keep_receive_times
+        Store the receive times of the capture.  Raw rows are kept for a time counted from their
+        receipt, so the rows of a capture older than that would vanish at once; by default they are
+        received now.
 
     Returns
     -------
@@ -113,7 +121,8 @@ def ingest_messages(
         count = 0
         for message in messages:
             kind = RecordKind.INSTRUMENTS if message.is_instruments else RecordKind.FRAME
-            received_ns = message.received_ns or clock.wall_ns()
+            captured_ns = message.received_ns if keep_receive_times else None
+            received_ns = clock.wall_ns() if captured_ns is None else captured_ns
             if not spool.append(kind, received_ns, 0, message.payload):
                 raise SpoolError(
                     f"spool directory {spool.directory} is full ({spool.full_reason}); free space "

@@ -81,6 +81,13 @@ def run(
 @app.command()
 def ingest(
     file: Annotated[Path, typer.Argument(help="A capture (.gz and .zst too), or - for stdin.")],
+    keep_receive_times: Annotated[
+        bool,
+        typer.Option(
+            "--keep-receive-times",
+            help="Store the capture's receive times; rows older than the retention vanish.",
+        ),
+    ] = False,
     spool_directory: _SpoolOption = None,
     as_json: _JsonOption = False,
     log_level: _LogOption = "warning",
@@ -89,7 +96,9 @@ def ingest(
     configure(level=log_level)
     settings = _settings_or_exit(spool_directory=spool_directory)
     try:
-        accounting = ingest_messages(read_capture(file), settings, SYSTEM_CLOCK)
+        accounting = ingest_messages(
+            read_capture(file), settings, SYSTEM_CLOCK, keep_receive_times=keep_receive_times
+        )
     except StreamerError as error:
         _fail(error)
     _print(accounting, as_json=as_json)

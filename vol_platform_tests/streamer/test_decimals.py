@@ -1,3 +1,5 @@
+"""Exact decimals: what the wire writes is what is stored, or it is said."""
+
 from __future__ import annotations
 
 import json
@@ -10,10 +12,8 @@ from hypothesis import strategies as st
 from streamer.decimals import long_number_offsets, scale_exactly, scale_one
 
 NUMBER_TEXTS = st.one_of(
-    st.decimals(
-        allow_nan=False, allow_infinity=False, places=8, min_value=-(10**9), max_value=10**9
-    ),
-    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12),
+    st.decimals(-(10**9), 10**9, places=8),
+    st.decimals(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False).map(lambda number: Decimal(repr(number))),
     st.integers(-(10**11), 10**11).map(Decimal),
 ).map(str)

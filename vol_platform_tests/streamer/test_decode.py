@@ -1,3 +1,5 @@
+"""Frames to rows: every frame is data, control or a dead letter, and nothing ever raises."""
+
 from __future__ import annotations
 
 import json

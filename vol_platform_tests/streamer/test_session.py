@@ -1,3 +1,5 @@
+"""The session with the exchange, played by hand."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""Segments and the spool: torn tails, flipped bits, kills and full disks."""
+
 from __future__ import annotations
 
 import errno
@@ -54,6 +56,11 @@ def payloads_of(path: Path) -> list[bytes]:
     return [record.payload for record in read_records(buffer, offset)]
 
 
+def collect_payloads(buffer: bytes, into: list[bytes]) -> None:
+    _, offset = read_header(buffer)
+    into.extend(record.payload for record in read_records(buffer, offset))
+
+
 def segment_bytes(payloads) -> bytes:
     records = [encode_record(0, RECEIVED_NS + i, 1, each) for i, each in enumerate(payloads)]
     return encode_header(HEADER) + b"".join(records)
@@ -97,11 +104,9 @@ def test_a_flipped_bit_is_found_and_never_read_as_data(payloads, data):
     buffer = bytearray(segment_bytes(payloads))
     place = data.draw(st.integers(0, len(buffer) * 8 - 1))
     buffer[place // 8] ^= 1 << (place % 8)
-    kept = []
+    kept: list[bytes] = []
     with pytest.raises(SegmentError):
-        _, offset = read_header(bytes(buffer))
-        for record in read_records(bytes(buffer), offset):
-            kept.append(record.payload)
+        collect_payloads(bytes(buffer), kept)
     assert kept == payloads[: len(kept)]
 
 
@@ -314,9 +319,7 @@ while True:
 
 
 def test_a_kill_at_any_point_loses_nothing_that_was_flushed(tmp_path):
-    seed = 20261122
-    chance = random.Random(seed)
-    print(f"seed {seed}")
+    chance = random.Random(20261122)
     for attempt in range(6):
         directory = tmp_path / str(attempt)
         process = subprocess.Popen(
@@ -387,7 +390,7 @@ def test_a_file_that_cannot_be_opened_refuses_the_message(tmp_path, monkeypatch)
 def test_below_the_floor_of_free_space_it_stops_and_above_it_resumes(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     free = 1_000_000
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, free))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(0, 0, free))
     spool = make_spool(tmp_path, limits=SpoolLimits(disk_floor_bytes=500_000))
     spool.check_disk()
     fill(spool, [b"x"])
