@@ -1,0 +1,107 @@
+"""One computation of the live view: the registry's derivations on the newest state of a market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from vol_platform.clock import monotonic_seconds
+from vol_platform.derivations.contracts import RAW_FRAMES, Derivation, DerivationContext
+from vol_platform.derivations.registry import REGISTRY
+from vol_platform.derivations.surfaces.restore import restore
+from vol_platform.live.market import Market
+from vol_platform.quant.surface import Surface
+from vol_platform.settings import QuoteSettings
+
+__all__ = ["WANTED", "Computation", "Engine", "plan"]
+
+WANTED = ("forward_curve", "surfaces", "options_greeks", "term_structure", "skew_metrics")
+"""Derivations that the live view publishes, as far as the registry has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """What one computation gave.
+
+    Attributes
+    ----------
+    currency
+        The market.
+    snapshot_ts
+        Newest exchange time in it.
+    frames
+        Frame of each derivation of the plan.
+    seconds
+        How long it took.
+    """
+
+    currency: str
+    snapshot_ts: datetime
+    frames: dict[str, pl.DataFrame]
+    seconds: float
+
+
+def plan(
+    wanted: Sequence[str], registry: Sequence[Derivation] = REGISTRY
+) -> tuple[Derivation, ...]:
+    """Return the wanted derivations and everything they need, in the registry's order.
+
+    Raises
+    ------
+    ValueError
+        The registry has no derivation of a wanted name.
+    """
+    known = {derivation.name: derivation for derivation in registry}
+    needed: set[str] = set()
+    ahead = list(wanted)
+    while ahead:
+        name = ahead.pop()
+        if name in needed or name in RAW_FRAMES:
+            continue
+        if name not in known:
+            msg = f"no derivation is called {name}; the registry has {sorted(known)}"
+            raise ValueError(msg)
+        needed.add(name)
+        ahead.extend(known[name].inputs)
+    return tuple(derivation for derivation in registry if derivation.name in needed)
+
+
+class Engine:
+    """Runs the plan for one market after the other, starting warm from the surface before."""
+
+    def __init__(self, settings: QuoteSettings) -> None:
+        self._settings = settings
+        known = {derivation.name for derivation in REGISTRY}
+        self._plan = plan([name for name in WANTED if name in known])
+        self._surfaces: dict[str, Surface] = {}
+
+    def compute(self, market: Market) -> Computation:
+        """Derive everything from the newest state of a market.
+
+        Raises
+        ------
+        VolError
+            A derivation cannot work with the frames.
+        """
+        began = monotonic_seconds()
+        frames = market.frames(self._settings.max_quote_age_seconds)
+        context = DerivationContext(
+            max_quote_age_seconds=self._settings.max_quote_age_seconds,
+            settlement_window_seconds=self._settings.settlement_window_seconds,
+            previous_surfaces=dict(self._surfaces),
+        )
+        for derivation in self._plan:
+            frames[derivation.name] = derivation.derive(frames, context)
+        # The greeks have rebuilt the surface from its rows already; no fitted expiry, no surface.
+        self._surfaces |= {
+            name: surface for (_, name), surface in restore(frames["surfaces"]).items()
+        }
+        return Computation(
+            currency=market.currency,
+            snapshot_ts=datetime.fromtimestamp(market.newest_exchange_milliseconds / 1e3, UTC),
+            frames={derivation.name: frames[derivation.name] for derivation in self._plan},
+            seconds=monotonic_seconds() - began,
+        )

@@ -1,0 +1,44 @@
+"""Run the live view: ``python -m vol_platform.live``; SIGTERM and SIGINT stop it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+import structlog
+
+from vol_platform.errors import VolError
+from vol_platform.live.view import LiveView
+from vol_platform.quant.surface import warm_up
+from vol_platform.settings import load_settings
+
+__all__ = ["main"]
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Run until a signal; return 0, or 1 with one clear line when the settings are wrong."""
+    try:
+        settings = load_settings()
+    except VolError as error:
+        _log.error("the live view cannot start", reason=str(error))
+        return 1
+    stop = threading.Event()
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's shape
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    warm_up()
+    _log.info("live view starts", database=settings.clickhouse.database)
+    LiveView(settings).run(stop)
+    _log.info("live view has stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
