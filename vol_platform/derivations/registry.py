@@ -21,6 +21,13 @@ from vol_platform.derivations.forwards.checks import FORWARD_CURVE_CHECKS
 from vol_platform.derivations.forwards.curve import FORWARD_COLUMNS, forward_curve
 from vol_platform.derivations.greeks.checks import GREEKS_CHECKS
 from vol_platform.derivations.greeks.options import GREEKS_COLUMNS, options_greeks
+from vol_platform.derivations.metrics.checks import SKEW_METRICS_CHECKS, TERM_STRUCTURE_CHECKS
+from vol_platform.derivations.metrics.smile_metrics import (
+    SKEW_COLUMNS,
+    TERM_COLUMNS,
+    skew_metrics,
+    term_structure,
+)
 from vol_platform.derivations.quotes.checks import QUOTES_CLEAN_CHECKS, QUOTES_REJECTED_CHECKS
 from vol_platform.derivations.quotes.cleaning import (
     CLEAN_COLUMNS,
@@ -116,6 +123,30 @@ REGISTRY: tuple[Derivation, ...] = (
         key=("snapshot_ts", "currency", "expiry_ts", "strike", "is_call", "instrument_name"),
         code_version="1",
         checks=GREEKS_CHECKS,
+    ),
+    Derivation(
+        name="term_structure",
+        table="term_structure",
+        domain="metrics",
+        description="At-the-money and forward volatility by expiry and at constant maturity.",
+        inputs=("surfaces",),
+        function=term_structure,
+        columns=TERM_COLUMNS,
+        key=("snapshot_ts", "currency", "is_constant_maturity", "expiry_years"),
+        code_version="1",
+        checks=TERM_STRUCTURE_CHECKS,
+    ),
+    Derivation(
+        name="skew_metrics",
+        table="skew_metrics",
+        domain="metrics",
+        description="Risk reversals, butterflies, slope and curvature, by expiry and maturity.",
+        inputs=("surfaces",),
+        function=skew_metrics,
+        columns=SKEW_COLUMNS,
+        key=("snapshot_ts", "currency", "is_constant_maturity", "expiry_years"),
+        code_version="1",
+        checks=SKEW_METRICS_CHECKS,
     ),
 )
 

@@ -153,6 +153,22 @@ def delta_vol(
     return vols
 
 
+def _delta_vols(
+    surface: SmileSurface, deltas: tuple[float, ...], years: Floats, *, premium_adjusted: bool
+) -> dict[tuple[float, bool], Floats]:
+    """`delta_vol` for several deltas, which share the search on each smile."""
+    vols = np.full((len(deltas), years.size), np.nan)
+    for at, maturity in enumerate(years):
+
+        def variance(points: Floats, maturity: float = float(maturity)) -> Floats:
+            return surface.total_variance(points, maturity)
+
+        k = delta_log_moneyness(variance, np.array(deltas), premium_adjusted)
+        found = np.isfinite(k)
+        vols[found, at] = np.sqrt(variance(k[found]) / maturity)
+    return {(delta, premium_adjusted): vols[row] for row, delta in enumerate(deltas)}
+
+
 def risk_reversal(
     surface: SmileSurface,
     delta: float = 0.25,
@@ -291,12 +307,9 @@ def skew_metrics(surface: SmileSurface, expiry_years: ArrayLike | None = None) -
     years = np.atleast_1d(_maturities(surface, expiry_years))
     level = atm(surface, years)
     wings = {
-        (delta, adjusted): delta_vol(surface, delta, years, premium_adjusted=adjusted)
-        for delta, adjusted in (
-            (0.25, False), (-0.25, False), (0.10, False), (-0.10, False),
-            (0.25, True), (-0.25, True),
-        )
-    }  # fmt: skip
+        **_delta_vols(surface, (0.25, -0.25, 0.10, -0.10), years, premium_adjusted=False),
+        **_delta_vols(surface, (0.25, -0.25), years, premium_adjusted=True),
+    }
 
     def pair(delta: float, adjusted: bool) -> tuple[Floats, Floats]:
         call, put = wings[delta, adjusted], wings[-delta, adjusted]

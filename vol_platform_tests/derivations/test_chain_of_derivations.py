@@ -108,6 +108,31 @@ def test_the_grid_agrees_with_the_surface_and_stays_between_first_and_last_expir
         assert surface.iv(years, row["strike"]) == pytest.approx(row["vol"], rel=1e-9)
 
 
+def test_the_term_structure_is_the_smile_at_the_money(derived: dict[str, pl.DataFrame]) -> None:
+    listed = derived["term_structure"].filter(~pl.col("is_constant_maturity"))
+    wanted = [smile(np.zeros(1), (expiry - MOMENT) / timedelta(days=365))[0] for expiry in EXPIRIES]
+    assert np.abs(listed["atm_vol"].to_numpy() - wanted).max() < 0.003
+    variance = listed["atm_total_variance"].to_numpy()
+    years = listed["expiry_years"].to_numpy()
+    steps = np.sqrt(np.diff(variance, prepend=0.0) / np.diff(years, prepend=0.0))
+    assert np.allclose(listed["forward_vol"].to_numpy(), steps)
+
+
+def test_puts_dearer_than_calls_give_a_negative_risk_reversal(
+    derived: dict[str, pl.DataFrame],
+) -> None:
+    skew = derived["skew_metrics"]
+    assert skew.height == derived["term_structure"].height
+    assert (skew["risk_reversal_25"] < 0).all()
+    assert (skew["butterfly_25"] > 0).all()
+    assert (skew["skew_slope"] < 0).all()
+    grid = derived["surface_grid"].filter(axis="delta")
+    for row in skew.iter_rows(named=True):
+        at = grid.filter(pl.col("expiry_years") == row["expiry_years"])
+        call, put = (at.filter(coordinate=delta)["vol"][0] for delta in (0.25, -0.25))
+        assert row["risk_reversal_25"] == pytest.approx(call - put, abs=1e-9)
+
+
 def test_an_expiry_in_its_settlement_window_leaves_the_surface_and_has_no_greeks() -> None:
     frames = derive_all(raw_frames(expiries=(SETTLING, *EXPIRIES)), CONTEXT)
     refused = frames["surfaces"].filter(status="refused").row(0, named=True)

@@ -41,6 +41,10 @@ SPOILED: dict[str, Spoil] = {
     ),
     "greeks_within_bounds": replaced("options_greeks", delta=pl.col("delta") * 3),
     "every_listed_option_priced": cut("options_greeks"),
+    "atm_variance_increases": replaced(
+        "term_structure", atm_total_variance=1 / pl.col("atm_total_variance")
+    ),
+    "agrees_with_term_structure": cut("term_structure"),
 }
 
 CHECKS = [check for derivation in REGISTRY for check in derivation.checks]

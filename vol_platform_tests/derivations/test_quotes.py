@@ -10,9 +10,11 @@ import pytest
 from vol_platform.derivations.contracts import DerivationContext
 from vol_platform.derivations.quotes.checks import bid_not_above_ask, every_row_accounted_for
 from vol_platform.derivations.quotes.cleaning import quotes_clean, quotes_rejected, tick_size_at
+from vol_platform.quant.cleaning import QuoteRules
 from vol_platform_tests.derivations.boards import EXPIRIES, MOMENT, chain
 
 CONTEXT = DerivationContext()
+RULES = QuoteRules()
 
 
 def one_changed(**changes: object) -> dict[str, pl.DataFrame]:
@@ -61,8 +63,12 @@ def test_a_quote_that_says_nothing_is_rejected_with_its_reason(
     [
         {"bid_price": None},
         {"ask_price": None},
-        {"bid_price": 0.01, "ask_price": 0.031},
-        {"bid_price": 0.0001, "ask_price": 0.0002, "tick_size": 0.0001},
+        {"bid_price": 0.01, "ask_price": 0.0101 * RULES.maximum_ask_to_bid},
+        {
+            "bid_price": 0.99e-4 * RULES.minimum_bid_ticks,
+            "ask_price": 1e-4 * RULES.minimum_bid_ticks,
+            "tick_size": 1e-4,
+        },
     ],
 )
 def test_a_quote_of_which_one_side_speaks_is_a_bound(changes: dict[str, object]) -> None:

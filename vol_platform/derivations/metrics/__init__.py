@@ -1,0 +1,1 @@
+"""Numbers read off the surfaces: term structure and skew."""
