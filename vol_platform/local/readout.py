@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-import polars as pl
-
 from vol_platform.errors import StoreError
 
 if TYPE_CHECKING:
+    import polars as pl
     from clickhouse_connect.driver.client import Client
 
 __all__ = ["Source", "clean_quotes", "frame", "newest_greeks", "newest_rows"]
@@ -33,19 +32,13 @@ def frame(client: Client, sql: str, parameters: dict[str, object] | None = None)
     """
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
+    from vol_platform.store.client import query_frame
+
     try:
-        # No retries here: a screen shows at once that the store is away.
-        table = client.query_arrow(
-            sql,
-            parameters=parameters,
-            settings={"output_format_arrow_low_cardinality_as_dictionary": 0},
-            use_strings=True,
-        )
+        return query_frame(client, sql, parameters)
     except (ClickHouseError, OSError) as error:
         msg = f"the store refused: {str(error).splitlines()[0]}"
         raise StoreError(msg) from error
-    rows = pl.from_arrow(table)
-    return rows if isinstance(rows, pl.DataFrame) else rows.to_frame()
 
 
 def newest_rows(

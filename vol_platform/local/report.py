@@ -37,7 +37,7 @@ _FRESHNESS = (
         "SELECT uniqExact(hour_ts) AS rows, max(closed_ts) AS newest FROM ingest_hours",
     ),
     ("dead letters", "SELECT count() AS rows, max(received_ts) AS newest FROM dead_letters"),
-    ("gaps", "SELECT count() AS rows, max(to_ts) AS newest FROM ingest_gaps"),
+    ("gaps", "SELECT count() AS rows, max(from_ts) AS newest FROM ingest_gaps"),
 )
 
 
@@ -78,7 +78,7 @@ def _freshness_table(settings: Settings) -> Table:
     try:
         for name, sql in _FRESHNESS:
             rows, newest = frame(client, sql).row(0)
-            table.add_row(name, f"{rows:,}", "" if newest is None else _age(newest))
+            table.add_row(name, f"{rows:,}", _age(newest) if rows else "")
     except StoreError as error:
         table.add_row("store", "", str(error))
     finally:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from vol_platform.record.raw_assets import raw_key
+from vol_platform.record.raw_assets import HOURLY_RAW, raw_key
 from vol_platform.settings import RecordSettings
 
 __all__ = ["FINALISE", "automation_sensor"]
@@ -28,7 +28,10 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
         `automation_window_hours`: older hours are left to the ingest sensor's run requests.
     """
     # Metadata and other tables without hours never hold an hour back, nor set one off.
-    hourly = dg.AssetSelection.all() - dg.AssetSelection.assets(raw_key("options_metadata"))
+    # Named one by one: `AssetSelection.all()` leaves external assets out, and with them every trigger.
+    hourly = dg.AssetSelection.groups("record") | dg.AssetSelection.assets(
+        *(raw_key(table) for table in HOURLY_RAW)
+    )
     updated = dg.AutomationCondition.any_deps_updated().allow(hourly)
     missing = dg.AutomationCondition.any_deps_missing().allow(hourly)
     running = dg.AutomationCondition.any_deps_in_progress().allow(hourly)
