@@ -28,7 +28,7 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
         `automation_window_hours`: older hours are left to the ingest sensor's run requests.
     """
     # Metadata and other tables without hours never hold an hour back, nor set one off.
-    # Named one by one: `AssetSelection.all()` leaves external assets out, and with them every trigger.
+    # Named one by one: `AssetSelection.all()` leaves external assets out, and so every trigger.
     hourly = dg.AssetSelection.groups("record") | dg.AssetSelection.assets(
         *(raw_key(table) for table in HOURLY_RAW)
     )
