@@ -32,7 +32,12 @@ __all__ = ["Engine", "ExternalTable", "Outcome", "Request", "new_query_id"]
 # gives every query an id of its own and takes none from outside.
 QUERY_TAG = "stream_like_engine_insert_queue"
 
+# chDB raises its own error from queries, RuntimeError from inserts, and UnicodeDecodeError when the
+# engine's text quotes bytes that are no UTF-8
+_ENGINE_FAILURES = (ChdbError, RuntimeError, UnicodeDecodeError)
+
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+_QUERY_ID = re.compile(rb"\bquery_id\b")
 _OUTFILE = "INTO OUTFILE '/dev/fd/{descriptor}' APPEND COMPRESSION 'none' FORMAT {format}"
 
 
@@ -122,7 +127,7 @@ class Engine:
             for session in self._sessions.values():
                 session.connection.close()
             self._sessions.clear()
-        with suppress(ChdbError):
+        with suppress(*_ENGINE_FAILURES):
             self._keeper.query("SYSTEM FLUSH LOGS")
         self._keeper.close()
 
@@ -153,11 +158,7 @@ class Engine:
         with self._prepared(request) as connection:
             kind = self._classify(connection, request)
             if request.statement.names_server_file:
-                raise EngineError(
-                    "Code: 48. DB::Exception: INTO OUTFILE and FROM INFILE name files of the "
-                    "server and are "
-                    "not allowed over HTTP; send or receive the data in the body. (NOT_IMPLEMENTED)"
-                )
+                raise _names_server_file()
             if kind == "READ_ONLY":
                 return self._query_to_pipe(connection, request, descriptor)
             outcome = self._execute(connection, request, descriptor)
@@ -168,18 +169,16 @@ class Engine:
         """Run an ``INSERT`` whose data arrives in `chunks`, in constant memory."""
         statement = request.statement
         if statement.names_server_file:
-            raise EngineError(
-                "Code: 48. DB::Exception: FROM INFILE names a file of the server and is not "
-                "allowed over "
-                "HTTP; send the data in the body. (NOT_IMPLEMENTED)"
-            )
+            raise _names_server_file()
+        if request.read_only:
+            raise _read_only()
         with self._prepared(request) as connection:
             try:
                 inserter = connection.send_insert(
                     statement.head,
                     statement.format or request.default_format,
                 )
-            except (ChdbError, RuntimeError) as error:
+            except _ENGINE_FAILURES as error:
                 raise engine_error(error) from None
             done = False
             try:
@@ -187,11 +186,11 @@ class Engine:
                     inserter.append(chunk)
                 result = inserter.finish()
                 done = True
-            except (ChdbError, RuntimeError) as error:
+            except _ENGINE_FAILURES as error:
                 raise engine_error(error) from None
             finally:
                 if not done:
-                    with suppress(ChdbError, RuntimeError):
+                    with suppress(*_ENGINE_FAILURES):
                         inserter.cancel()
             return Outcome(
                 read_rows=result.rows_written,
@@ -212,7 +211,7 @@ class Engine:
         text = b"%b\n%b %b" % (statement.head, output.encode(), statement.tail)
         try:
             return _outcome(connection.query(text))
-        except ChdbError as error:
+        except _ENGINE_FAILURES as error:
             failure = engine_error(error)
             if failure.code != 62:
                 raise failure from None
@@ -222,9 +221,12 @@ class Engine:
 
     def _execute(self, connection: Any, request: Request, descriptor: int) -> Outcome:
         format_name = request.statement.format or request.default_format
+        text = request.text
+        if request.statement.first_word == "KILL":
+            text = _QUERY_ID.sub(f"Settings['{QUERY_TAG}']".encode(), text)
         try:
-            result = connection.query(request.text, format_name)
-        except ChdbError as error:
+            result = connection.query(text, format_name)
+        except _ENGINE_FAILURES as error:
             raise engine_error(error) from None
         _write_all(descriptor, result.bytes())
         return _outcome(result)
@@ -239,12 +241,7 @@ class Engine:
             )
         kind = str(report["query_class"].name)
         if request.read_only and kind != "READ_ONLY" and request.statement.first_word != "SET":
-            raise EngineError(
-                "Code: 164. DB::Exception: Cannot execute query in readonly mode. For queries "
-                "over HTTP, "
-                "method GET implies readonly. You should use method POST for modifying queries. "
-                "(READONLY)"
-            )
+            raise _read_only()
         return kind
 
     # -- connections -----------------------------------------------------------------------------
@@ -270,13 +267,13 @@ class Engine:
                 finally:
                     if undo:
                         for table in request.external:
-                            with suppress(ChdbError):
+                            with suppress(*_ENGINE_FAILURES):
                                 connection.query(
                                     f"DROP TEMPORARY TABLE IF EXISTS {quote_name(table.name)}"
                                 )
                     if restore is not None:
                         restore()
-            except ChdbError as error:
+            except _ENGINE_FAILURES as error:
                 raise engine_error(error) from None
 
     def _apply_settings(self, connection: Any, request: Request) -> None:
@@ -316,10 +313,10 @@ class Engine:
                 f"{name} = '{kept[name]}'" if name in kept else f"{name} = DEFAULT"
                 for name in (*request.settings, QUERY_TAG)
             ]
-            with suppress(ChdbError):
+            with suppress(*_ENGINE_FAILURES):
                 connection.query("SET " + ", ".join(put_back))
             if request.database and request.statement.first_word != "USE":
-                with suppress(ChdbError):
+                with suppress(*_ENGINE_FAILURES):
                     connection.query(f"USE {quote_name(database)}")
 
         return restore
@@ -375,6 +372,20 @@ class Engine:
 def new_query_id() -> str:
     """Return a fresh query id."""
     return str(uuid.uuid4())
+
+
+def _read_only() -> EngineError:
+    return EngineError(
+        "Code: 164. DB::Exception: Cannot execute query in readonly mode: a GET only reads, "
+        "use POST. (READONLY)"
+    )
+
+
+def _names_server_file() -> EngineError:
+    return EngineError(
+        "Code: 48. DB::Exception: INTO OUTFILE and FROM INFILE name files of the server and are "
+        "not allowed over HTTP; send or receive the data in the body. (NOT_IMPLEMENTED)"
+    )
 
 
 def _outcome(result: Any) -> Outcome:

@@ -8,16 +8,18 @@ __all__ = ["EngineError", "engine_error", "http_status"]
 
 _CODE = re.compile(r"Code: (\d+)")
 
-# The mapping of ClickHouse's HTTP handler, by error code.
+# ClickHouse's own mapping; a code that is not here is a 500.
 _STATUS = {
-    400: "6 26 27 38 41 42 43 53 62 69 70 72 85 86 115 131 144 148 164 169 184 190 298 321 349 373 "
-    "395 452 456 457",
-    403: "497 516",
-    404: "36 46 47 60 81 107 218 372 482 511 570 578",
-    408: "159 209",
-    413: "191",
+    400: "6 8 15 25 26 27 36 37 38 41 44 53 62 72 117 123 167 168 223 321 374 376 427 441 675 676",
+    401: "194",
+    403: "192 193 497 512 516",
+    404: "46 47 50 56 60 63 73 78 81 115 152 336 511",
+    408: "159",
+    411: "381",
+    413: "229",
+    415: "779",
     501: "48",
-    503: "202",
+    503: "76 209 439",
 }
 _STATUS_OF = {code: status for status, codes in _STATUS.items() for code in map(int, codes.split())}
 
@@ -34,7 +36,10 @@ class EngineError(Exception):
 
 def engine_error(error: BaseException) -> EngineError:
     """Return the engine's own text of a chDB exception, without the wrapper's words before it."""
-    text = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        text = error.object.decode("utf-8", "replace")
+    else:
+        text = str(error)
     start = text.find("Code: ")
     return EngineError(text[start:] if start >= 0 else f"Code: 1002. DB::Exception: {text}")
 

@@ -32,7 +32,9 @@ __all__ = ["Credentials", "HttpInterface"]
 
 _FIRST_CHUNK_BYTES = 1 << 20
 _FIRST_CHUNK_SECONDS = 0.25
-"""A result below the first, or ready before the second, gets exact headers and a clean error."""
+_WHOLE_RESULT_BYTES = 64 << 20
+"""A result below the first size, or ready in time, gets exact headers and a clean error; with
+``wait_end_of_query=1`` one below the second size, however long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +184,10 @@ class HttpInterface:
         response = _Response(send, headers, encoding)
         try:
             whole = http.query_params.get("wait_end_of_query") in ("1", "true")
-            finished = await pipe.fill(
-                None if whole else _FIRST_CHUNK_BYTES, None if whole else _FIRST_CHUNK_SECONDS
+            finished = await (
+                pipe.fill(_WHOLE_RESULT_BYTES, None)
+                if whole
+                else pipe.fill(_FIRST_CHUNK_BYTES, _FIRST_CHUNK_SECONDS)
             )
             if finished:
                 try:

@@ -42,11 +42,11 @@ class ResultPipe:
         self.buffered = 0
         self._ended = False
 
-    async def fill(self, limit_bytes: int | None, limit_seconds: float | None) -> bool:
+    async def fill(self, limit_bytes: int, limit_seconds: float | None) -> bool:
         """Take what comes until the end, the size or the time; True when the end was reached."""
         try:
             async with asyncio.timeout(limit_seconds):
-                while not self._ended and (limit_bytes is None or self.buffered < limit_bytes):
+                while not self._ended and self.buffered < limit_bytes:
                     chunk = await self._take()
                     if chunk:
                         self._chunks.append(chunk)

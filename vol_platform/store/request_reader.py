@@ -141,21 +141,14 @@ async def read_request(http: HttpRequest, body: Body) -> Request:
     """
     parameters = dict(http.query_params)
     external: tuple[ExternalTable, ...] = ()
-    content_type = http.headers.get("content-type", "")
-    from_url = parameters.get("query", "").encode()
-    if content_type.startswith(("multipart/form-data", "application/x-www-form-urlencoded")) and (
-        http.method == "POST"
-    ):
-        if content_type.startswith("multipart"):
-            external = await _read_form(http, parameters)
-            from_url = parameters.get("query", "").encode()
-            statement, text = read_statement(from_url), from_url
-        else:
-            statement, text = await _read_text(from_url, body, "Values")
+    default_format = parameters.get("default_format") or http.headers.get("x-clickhouse-format")
+    if http.headers.get("content-type", "").startswith("multipart/form-data"):
+        external = await _read_form(http, parameters)
+        text = parameters.get("query", "").encode()
+        statement = read_statement(text)
     else:
-        statement, text = await _read_text(
-            from_url, body, parameters.get("default_format", "Values")
-        )
+        from_url = parameters.get("query", "").encode()
+        statement, text = await _read_text(from_url, body, default_format or "Values")
     if not text.strip():
         raise EngineError("Code: 62. DB::Exception: Syntax error: Empty query. (SYNTAX_ERROR)")
     if parameters.get("compress") == "1" or parameters.get("decompress") == "1":
@@ -164,7 +157,6 @@ async def read_request(http: HttpRequest, body: Body) -> Request:
             "are not "
             "spoken here; use Content-Encoding and enable_http_compression=1. (NOT_IMPLEMENTED)"
         )
-    default_format = parameters.get("default_format") or http.headers.get("x-clickhouse-format")
     return Request(
         statement=statement,
         text=text,
