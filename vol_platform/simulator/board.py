@@ -32,7 +32,7 @@ _STAGES: tuple[tuple[int, tuple[tuple[int, float], ...]], ...] = (
     # Within so many days of expiry: strikes by (index into strike_steps, log half-width).
     (400, ((3, 0.9),)),
     (100, ((2, 0.3), (3, 0.6))),
-    (23, ((1, 0.13), (2, 0.26))),
+    (23, ((1, 0.12), (2, 0.24))),
     (4, ((0, 0.06), (1, 0.13))),
 )
 _FIRST_STAGE = {"quarter": 0, "month": 1, "week": 2, "day": 3}

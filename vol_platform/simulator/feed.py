@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vol_platform.simulator import noise
 from vol_platform.simulator.board import Board, board_at
@@ -63,17 +62,22 @@ class Feed:
         self.market = market
         self.rate = rate
         self.step_ms = step_milliseconds(rate)
-        self._begin(board_at(market, time_ms))
+        self._begin(board_at(market, time_ms), time_ms - time_ms % self.step_ms)
 
-    def _begin(self, board: Board) -> None:
+    def _begin(self, board: Board, time_ms: int) -> None:
         self.board = board
         self.source = TickerSource(self.market, board)
         count = len(board.names)
-        self._last: list[OptionTicker | None] = [None] * count
         seed = self.market.seed
         self._activity = np.exp(0.7 * noise.normal(seed, board.stream + 21, 0) - 0.25)
         self._resend_phase = (board.stream * 2_654_435_761) % RESEND_MS
-        self._futures_last: dict[str, TickerData] = {}
+        # Everything has a state from the first step on, so that what is sent later does not depend
+        # on who asked for what, or when.
+        self._last = self.source.options(np.arange(count), np.full(count, time_ms))
+        futures = self.source.future_tickers(
+            board.futures, np.full(len(board.futures), time_ms, dtype=np.int64)
+        )
+        self._futures_last = {future.instrument_name: future for future in futures}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,37 +88,21 @@ class Feed:
         """Change to the board of `time_ms` when 08:00 UTC has passed, else None."""
         if self.board.start_ms <= time_ms < self.board.end_ms:
             return None
-        ended, source = self.board, self.source
-        last = source.expired_options(time_ms)
-        self._begin(board_at(self.market, time_ms))
+        ended, last = self.board, self.source.expired_options(time_ms)
+        self._begin(board_at(self.market, time_ms), time_ms)
         return Roll(ended, self.board, last)
 
     def snapshot(self, names: list[str], time_ms: int) -> dict[str, TickerData]:
         """Return what these instruments show now; unknown names are left out."""
-        row_of = self.board.row_of
-        known = [row_of[name] for name in names if name in row_of]
-        fresh = [row for row in known if self._last[row] is None]
-        if fresh:
-            self._refresh(np.array(fresh, dtype=np.int64), time_ms)
-        result: dict[str, TickerData] = {}
-        for row in known:
-            ticker = self._last[row]
-            if ticker is not None:
-                result[ticker.instrument_name] = ticker
-        others = [name for name in names if name not in row_of]
-        for future in self.source.futures(others, time_ms):
-            result[future.instrument_name] = self._futures_last.setdefault(
-                future.instrument_name, future
-            )
-        return result
-
-    def _refresh(self, rows: NDArray[np.int64], time_ms: int) -> list[OptionTicker]:
-        # The server stamps the update of the book, some milliseconds before the frame goes out.
-        stamps = np.full(rows.size, time_ms, dtype=np.int64)
-        tickers = self.source.options(rows, stamps)
-        for row, ticker in zip(rows.tolist(), tickers, strict=True):
-            self._last[row] = ticker
-        return tickers
+        found: dict[str, TickerData] = {}
+        open_now = {future.name for future in self.board.open_futures(time_ms)}
+        for name in names:
+            row = self.board.row_of.get(name)
+            if row is not None:
+                found[name] = self._last[row]
+            elif name in open_now:
+                found[name] = self._futures_last[name]
+        return found
 
     def step(self, time_ms: int) -> list[TickerData]:
         """Return the tickers that go out at this step; `time_ms` is a multiple of the step."""
@@ -126,17 +114,15 @@ class Feed:
         draw = noise.uniform(self.market.seed, self.board.stream + 22, number)
         changes = draw < -np.expm1(-intensity * self._activity)
         since = (time_ms + self._resend_phase) % RESEND_MS
-        resends = (since < self.step_ms) & ~changes
-        unseen = np.flatnonzero(resends)
-        result: list[TickerData] = list(self._refresh(np.flatnonzero(changes), time_ms))
-        missing = [row for row in unseen.tolist() if self._last[row] is None]
-        if missing:
-            result += self._refresh(np.array(missing), time_ms)
-        for row in unseen.tolist():
+        rows = np.flatnonzero(changes)
+        changed = self.source.options(rows, np.full(rows.size, time_ms, dtype=np.int64))
+        for row, ticker in zip(rows.tolist(), changed, strict=True):
+            self._last[row] = ticker
+        result: list[TickerData] = list(changed)
+        for row in np.flatnonzero((since < self.step_ms) & ~changes).tolist():
             ticker = self._last[row]
-            if ticker is not None and ticker.timestamp != time_ms:
-                ticker.timestamp = time_ms
-                result.append(ticker)
+            ticker.timestamp = time_ms
+            result.append(ticker)
         result += self._step_futures(time_ms, number)
         return result
 

@@ -42,6 +42,8 @@ class Playback:
     ----------
     sent
         Frames sent so far, over all connections.
+    quiet_seconds
+        How long a client must not have subscribed before playing begins.
     finished
         Set when a connection has got its last frame.
     """
@@ -51,6 +53,7 @@ class Playback:
         self.everything = everything
         self.plays_left = plays
         self.sent = 0
+        self.quiet_seconds = _QUIET_SECONDS
         self.finished = asyncio.Event()
         self._subjects = {_subject(channel) for channel in capture.channels}
         self._timers: dict[Connection, asyncio.TimerHandle] = {}
@@ -87,7 +90,7 @@ class Playback:
         if connection.playing is None:
             loop = asyncio.get_running_loop()
             self._timers[connection] = loop.call_later(
-                _QUIET_SECONDS, self._begin, exchange, connection
+                self.quiet_seconds, self._begin, exchange, connection
             )
 
     def _begin(self, exchange: Exchange, connection: Connection) -> None:

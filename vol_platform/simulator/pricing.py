@@ -15,6 +15,8 @@ __all__ = ["Greeks", "coin_price", "greeks", "implied_volatility"]
 
 _Array = NDArray[np.float64]
 _INVERSE_SQRT_2_PI = 1.0 / np.sqrt(2.0 * np.pi)
+_HIGHEST_VOLATILITY = 5.0
+_STEPS = 12
 
 
 class Greeks(NamedTuple):
@@ -80,24 +82,30 @@ def implied_volatility(
     """Return the volatility (decimal) of a coin price, to the printed hundredth of a percent.
 
     0 where the price is not above intrinsic value, 5 (the exchange's cap of 500 %) above the cap.
-    Safeguarded Newton steps from the guess `first`.
+    Newton steps, kept inside a bracket, on the logarithm of the out-of-the-money price, which is
+    nearly concave in the volatility, so that they close in from below even in the far wings.
     """
-    sign = np.where(is_call, 1.0, -1.0)
     ratio = strike / forward
+    intrinsic = np.maximum(np.where(is_call, 1.0, -1.0) * (1.0 - ratio), 0.0)
+    target = price - intrinsic
+    priceable = target > 1e-12
+    goal = np.log(np.where(priceable, target, 1e-12))
+    sign = np.where(ratio >= 1.0, 1.0, -1.0)
     root = np.sqrt(expiry_years)
-    log_moneyness = np.log(1.0 / ratio)
+    log_moneyness = -np.log(ratio)
     low = np.full_like(price, 1e-4)
-    high = np.full_like(price, 5.0)
+    high = np.full_like(price, _HIGHEST_VOLATILITY)
     vol = np.clip(first, 0.01, 4.9)
-    for _ in range(12):
+    for _ in range(_STEPS):
         deviation = vol * root
         upper = log_moneyness / deviation + 0.5 * deviation
-        excess = sign * (ndtr(sign * upper) - ratio * ndtr(sign * (upper - deviation))) - price
+        value = sign * (ndtr(sign * upper) - ratio * ndtr(sign * (upper - deviation)))
+        value = np.maximum(value, 1e-300)
+        excess = np.log(value) - goal
         low = np.where(excess < 0.0, vol, low)
         high = np.where(excess < 0.0, high, vol)
-        slope = np.maximum(_density(upper) * root, 1e-12)
+        slope = np.maximum(_density(upper) * root / value, 1e-12)
         step = vol - excess / slope
         vol = np.where((step > low) & (step < high), step, 0.5 * (low + high))
-    intrinsic = np.maximum(sign * (1.0 - ratio), 0.0)
-    vol = np.where(vol > 4.99, 5.0, vol)
-    return np.asarray(np.where(price <= intrinsic + 1e-12, 0.0, vol))
+    vol = np.where(vol > _HIGHEST_VOLATILITY - 0.01, _HIGHEST_VOLATILITY, vol)
+    return np.asarray(np.where(priceable, vol, 0.0))
