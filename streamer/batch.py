@@ -246,7 +246,7 @@ class _Reading:
         if not self.outcomes:
             outcomes[0] = 0
         return Accounts(
-            frames=sum(record.kind != RecordKind.GAP for record in self.records),
+            frames=len(self.outcomes),
             data_messages=int(outcomes[Outcome.DATA]),
             control_messages=int(outcomes[Outcome.CONTROL]),
             dead_letters=int(outcomes[Outcome.DEAD]),

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from streamer.batch import Accounts
 from streamer.catalogue import Catalogue, listing_currency
 from streamer.clock import Clock
 from streamer.connection import Connection
 from streamer.decode import FrameDecoder
 from streamer.deribit.rest import RestClient, instruments_of
 from streamer.deribit.session import Event
-from streamer.errors import ExchangeError
+from streamer.errors import ExchangeError, StreamerError
 from streamer.gap_keeper import GapKeeper
 from streamer.hours import HourKeeper
 from streamer.ingest import Accounting, spool_limits
@@ -79,7 +80,7 @@ class Collector:
         self._spool = Spool(
             settings.spool_directory,
             collector=settings.collector,
-            source="stream",
+            source="replay" if exit_when_closed else "stream",
             testnet=settings.testnet,
             clock=clock,
             limits=spool_limits(settings),
@@ -89,8 +90,10 @@ class Collector:
             collector=settings.collector,
             clock=clock,
             grace_seconds=settings.hour_grace_seconds,
+            is_replay=exit_when_closed,
         )
         self.metrics = Metrics()
+        self.metrics_port = 0
         self._gaps = GapKeeper(
             self._spool, collector=settings.collector, metrics=self.metrics, clock=clock
         )
@@ -110,6 +113,7 @@ class Collector:
             settings, self, clock=clock, seed=self._started_ns, once=exit_when_closed
         )
         self._connection_id = 0
+        self._hours_closed = 0
         self._frames = 0
         self._refused: set[str] = set()
         self._relist = asyncio.Event()
@@ -117,6 +121,23 @@ class Collector:
         self._rows_landed_at: float | None = None
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self._draining = threading.Event()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether data flows on every channel of every socket."""
+        return self._sockets.are_complete
+
+    @property
+    def stored(self) -> Accounts:
+        """What the database holds of this process."""
+        return self._writer.totals
+
+    def close(self) -> None:
+        """Give the spool directory and the connections up; `run` does it by itself."""
+        self._sealer.shutdown()
+        self._spool.close()
+        self._store.close()
+        self._hours.close()
 
     def stop(self) -> None:
         """Ask it to stop: no new data, everything sealed, the database given a moment."""
@@ -137,8 +158,14 @@ class Collector:
         """
         settings = self._settings
         server = MetricsServer(self.metrics, self._health)
-        port = await server.start(settings.metrics_host, settings.metrics_port)
-        _log.info("metrics_ready", url=f"http://{settings.metrics_host}:{port}/metrics")
+        try:
+            self.metrics_port = await server.start(settings.metrics_host, settings.metrics_port)
+        except StreamerError:
+            await self._rest.close()
+            self.close()
+            raise
+        address = f"{settings.metrics_host}:{self.metrics_port}"
+        _log.info("metrics_ready", url=f"http://{address}/metrics")
         if settings.redis_url:
             self._publisher = Publisher(
                 settings.redis_url,
@@ -161,7 +188,7 @@ class Collector:
             await self._until_stopped(helpers)
         finally:
             await self._finish([*helpers, *self._sockets.tasks], writer, server)
-        return Accounting(self._frames, self._writer.totals, 0, len(self._refused))
+        return Accounting(self._frames, self.stored, self._hours_closed, len(self._refused))
 
     # -- the sink of the connections -------------------------------------------------------------
 
@@ -254,15 +281,18 @@ class Collector:
         await loop.run_in_executor(None, writer.join, patience)
         self._writer.stop()
         await loop.run_in_executor(None, writer.join, 1.0)
-        self._sealer.shutdown()
+        if self._exit_when_closed and not writer.is_alive():
+            closed = await loop.run_in_executor(
+                None, self._hours.close_all, "replay", f"replay-{self._started_ns}"
+            )
+            self._hours_closed = len(closed)
         if self._publisher is not None:
             await self._publisher.flush()
             await self._publisher.close()
         await self._rest.close()
         await server.close()
         waiting = len(self._spool.sealed())
-        self._spool.close()
-        self._store.close()
+        self.close()
         _log.info("stopped", frames=self._frames, segments_waiting=waiting)
 
     def _seal_last(self) -> None:
@@ -354,7 +384,7 @@ class Collector:
         ours_ns = self._clock.wall_ns() - round((self._clock.monotonic() - at) * 1e9)
         offset = exchange_ms / 1000 - ours_ns / 1e9
         self.metrics.clock_offset.set(offset)
-        if abs(offset) > _CLOCK_WARNING_SECONDS:
+        if abs(offset) > _CLOCK_WARNING_SECONDS and not self._exit_when_closed:
             _log.warning("clock_offset", seconds=round(offset, 3), round_trip=event.detail)
 
     def _segment_written(self, written: Written) -> None:

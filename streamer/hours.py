@@ -112,6 +112,10 @@ class HourKeeper:
             self._close(hour, reason, token)
         return [datetime.fromtimestamp(hour / 1000, UTC) for hour in hours]
 
+    def close(self) -> None:
+        """Drop the connection to the database."""
+        self._store.close()
+
     def _watermark(self, batch: SegmentBatch) -> int:
         """Return the time up to which nothing is missing: the slowest of all sources."""
         active = self.active_connections & self._newest.keys()
