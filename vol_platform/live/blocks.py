@@ -25,8 +25,6 @@ def surface_metrics(computation: Computation) -> dict[str, float]:
     """
     metrics: dict[str, float] = {}
     for table, columns in (("term_structure", ("atm_vol",)), ("skew_metrics", _SKEWS)):
-        if table not in computation.frames:
-            continue
         rows = computation.frames[table].filter(pl.col("is_constant_maturity"))
         for row in rows.iter_rows(named=True):
             days = round(row["days"])

@@ -19,7 +19,12 @@ from vol_platform.settings import QuoteSettings
 __all__ = ["WANTED", "Computation", "Engine", "plan"]
 
 WANTED = ("forward_curve", "surfaces", "options_greeks", "term_structure", "skew_metrics")
-"""Derivations that the live view publishes, as far as the registry has them."""
+"""Derivations that the live view publishes."""
+
+SLOW = frozenset({"term_structure", "skew_metrics"})
+"""Of these a reader wants a new value every second, not ten: they only read off the surface."""
+
+_SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,9 @@ class Computation:
     snapshot_ts
         Newest exchange time in it.
     frames
-        Frame of each derivation of the plan.
+        Frame of each derivation of the plan; those of `SLOW` may be from a moment before.
+    fresh
+        Names of the frames that are of this computation.
     seconds
         How long it took.
     """
@@ -41,11 +48,12 @@ class Computation:
     currency: str
     snapshot_ts: datetime
     frames: dict[str, pl.DataFrame]
+    fresh: frozenset[str]
     seconds: float
 
 
 def plan(
-    wanted: Sequence[str], registry: Sequence[Derivation] = REGISTRY
+    wanted: Sequence[str] = WANTED, registry: Sequence[Derivation] = REGISTRY
 ) -> tuple[Derivation, ...]:
     """Return the wanted derivations and everything they need, in the registry's order.
 
@@ -74,9 +82,9 @@ class Engine:
 
     def __init__(self, settings: QuoteSettings) -> None:
         self._settings = settings
-        known = {derivation.name for derivation in REGISTRY}
-        self._plan = plan([name for name in WANTED if name in known])
+        self._plan = plan()
         self._surfaces: dict[str, Surface] = {}
+        self._slow: dict[str, tuple[float, dict[str, pl.DataFrame]]] = {}
 
     def compute(self, market: Market) -> Computation:
         """Derive everything from the newest state of a market.
@@ -93,8 +101,16 @@ class Engine:
             settlement_window_seconds=self._settings.settlement_window_seconds,
             previous_surfaces=dict(self._surfaces),
         )
+        slow_since, slow = self._slow.get(market.currency, (-_SLOW_SECONDS, {}))
+        is_due = began - slow_since >= _SLOW_SECONDS
+        fresh = frozenset(d.name for d in self._plan if is_due or d.name not in SLOW)
         for derivation in self._plan:
-            frames[derivation.name] = derivation.derive(frames, context)
+            if derivation.name in fresh:
+                frames[derivation.name] = derivation.derive(frames, context)
+            else:
+                frames[derivation.name] = slow[derivation.name]
+        if is_due:
+            self._slow[market.currency] = began, {name: frames[name] for name in SLOW & fresh}
         # The greeks have rebuilt the surface from its rows already; no fitted expiry, no surface.
         self._surfaces |= {
             name: surface for (_, name), surface in restore(frames["surfaces"]).items()
@@ -103,5 +119,6 @@ class Engine:
             currency=market.currency,
             snapshot_ts=datetime.fromtimestamp(market.newest_exchange_milliseconds / 1e3, UTC),
             frames={derivation.name: frames[derivation.name] for derivation in self._plan},
+            fresh=fresh,
             seconds=monotonic_seconds() - began,
         )

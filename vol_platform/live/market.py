@@ -7,18 +7,20 @@ that the derivations take (`vol_platform.derivations.contracts`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from vol_platform.derivations.contracts import FUTURES_COLUMNS, INDEX_COLUMNS, INSTANT
-from vol_platform.derivations.raw import (
-    INSTRUMENT_COLUMNS,
-    QUOTE_COLUMNS,
-    assemble_chain,
-    complete_index,
+from vol_platform.derivations.contracts import (
+    CHAIN_COLUMNS,
+    FUTURES_COLUMNS,
+    INDEX_COLUMNS,
+    INSTANT,
 )
+from vol_platform.derivations.raw import INSTRUMENT_COLUMNS, complete_index
 
 __all__ = ["FUTURE_TOLERANCE_MILLISECONDS", "Applied", "Market"]
 
@@ -67,6 +69,17 @@ class Applied:
         self.from_the_future = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Static:
+    """Rows of the chain by name: slot of each (-1: no quote yet), times in ms (NaN: unknown)."""
+
+    size: int
+    slots: NDArray[np.int64]
+    creation: NDArray[np.float64]
+    expiry: NDArray[np.float64]
+    frame: pl.DataFrame
+
+
 class Market:
     """Quotes, specifications, futures and index of one market (``BTC``, ``ETH``, ``BTC_USDC``)."""
 
@@ -80,7 +93,7 @@ class Market:
         self._texts: list[tuple[str, ...]] = []
         self._specifications: dict[str, dict[str, Any]] = {}
         self._expiries: dict[str, int] = {}
-        self._instruments: pl.DataFrame | None = None
+        self._static: _Static | None = None
         self._futures: dict[str, tuple[int, dict[str, Any]]] = {}
         self._future_expiries: dict[str, int] = {}
         self._index: tuple[int, float] | None = None
@@ -157,7 +170,7 @@ class Market:
             if self._specifications.get(name) != specification:
                 self._specifications[name] = specification
                 self._expiries[name] = int(expiry)
-                self._instruments = None
+                self._static = None
                 changed = True
         return changed
 
@@ -204,7 +217,7 @@ class Market:
         """
         snapshot = self.newest_exchange_milliseconds
         oldest = snapshot - 1000.0 * max_quote_age_seconds
-        chain = assemble_chain(self._quotes_frame(snapshot, oldest), self._instruments_frame())
+        chain = self._chain_frame(snapshot, oldest)
         index = self._index_frame(snapshot, oldest)
         return {
             "chain": chain,
@@ -225,7 +238,7 @@ class Market:
             self._slots = {name: number for number, (name, _) in enumerate(kept)}
             for name in gone:
                 del self._specifications[name], self._expiries[name]
-            self._instruments = None
+            self._static = None
         for name, expiry in list(self._future_expiries.items()):
             if expiry < before_milliseconds:
                 del self._future_expiries[name]
@@ -243,36 +256,53 @@ class Market:
         self._texts.append(tuple(_TEXTS.values()))
         return slot
 
-    def _quotes_frame(self, snapshot: int, oldest: float) -> pl.DataFrame:
-        size = len(self._slots)
-        exchange = self._exchange[:size]
-        young = np.flatnonzero(exchange > oldest)
-        names = list(self._slots)
-        numbers = self._numbers[:size][young]
-        data: dict[str, Any] = {
-            "instrument_name": [names[slot] for slot in young],
-            "exchange_ts": exchange[young],
-            "age_seconds": (snapshot - exchange[young]) / 1000.0,
-        }
+    def _chain_frame(self, snapshot: int, oldest: float) -> pl.DataFrame:
+        """Return what `assemble_chain` would, without its joins (a test holds the two together)."""
+        static = self._static_columns()
+        slots = static.slots
+        young = (slots >= 0) & (self._exchange[slots] > oldest)
+        listed = (static.creation <= snapshot) & (static.expiry > snapshot)
+        kept = np.flatnonzero(young | listed)
+        slots, young = slots[kept], young[kept]
+        numbers = np.where(young[:, None], self._numbers[slots], np.nan)
+        exchange = pl.Series(np.where(young, self._exchange[slots], np.nan), nan_to_null=True)
+        data: dict[str, Any] = {"exchange_ts": exchange, "age_seconds": (snapshot - exchange) / 1e3}
         for column, name in enumerate(_NUMBERS):
             values = numbers[:, column]
             data[name] = pl.Series(values / 100.0 if name in _PERCENT else values, nan_to_null=True)
+        texts = [
+            self._texts[slot] if is_young else None
+            for slot, is_young in zip(slots, young, strict=True)
+        ]
         for column, name in enumerate(_TEXTS):
-            data[name] = pl.Series([self._texts[slot][column] for slot in young], dtype=pl.String)
-        return pl.DataFrame(data).with_columns(
-            pl.col("exchange_ts").cast(_MILLISECONDS).cast(INSTANT),
+            own = [None if text is None else text[column] for text in texts]
+            data[name] = pl.Series(own, dtype=pl.String)
+        quotes = pl.DataFrame(data).with_columns(
+            pl.col("exchange_ts").cast(pl.Int64).cast(_MILLISECONDS).cast(INSTANT),
             snapshot_ts=pl.lit(snapshot).cast(_MILLISECONDS).cast(INSTANT),
-            currency=pl.lit(self.currency),
-        )[list(QUOTE_COLUMNS)]
+        )
+        return pl.concat([static.frame[kept], quotes], how="horizontal")[list(CHAIN_COLUMNS)]
 
-    def _instruments_frame(self) -> pl.DataFrame:
-        if self._instruments is None:
-            rows = list(self._specifications.values())
-            integers = {name: pl.Int64() for name in ("creation_ts", "expiry_ts")}
-            frame = pl.DataFrame(rows, schema={**INSTRUMENT_COLUMNS, **integers})
-            instants = (pl.col(name).cast(_MILLISECONDS).cast(INSTANT) for name in integers)
-            self._instruments = frame.with_columns(*instants)
-        return self._instruments
+    def _static_columns(self) -> _Static:
+        """Everything of the chain that quotes do not change, made anew when an option appears."""
+        known = self._static
+        if known is None or known.size != len(self._slots):
+            names = sorted(self._slots.keys() | self._specifications.keys())
+            absent: dict[str, Any] = dict.fromkeys(INSTRUMENT_COLUMNS)
+            rows = [
+                self._specifications.get(name)
+                or {**absent, "currency": self.currency, "instrument_name": name}
+                for name in names
+            ]
+            frame = _frame(rows, INSTRUMENT_COLUMNS)
+            self._static = known = _Static(
+                size=len(self._slots),
+                slots=np.array([self._slots.get(name, -1) for name in names], dtype=np.int64),
+                creation=np.array([_or_nan(row["creation_ts"]) for row in rows]),
+                expiry=np.array([_or_nan(row["expiry_ts"]) for row in rows]),
+                frame=frame.drop("creation_ts"),
+            )
+        return known
 
     def _futures_frame(self, snapshot: int, oldest: float) -> pl.DataFrame:
         rows = []
@@ -298,6 +328,10 @@ class Market:
             price = self._index[1]
             rows.append({"snapshot_ts": snapshot, "currency": self.currency, "price": price})
         return _frame(rows, INDEX_COLUMNS)
+
+
+def _or_nan(value: int | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _number(value: Any) -> float | None:

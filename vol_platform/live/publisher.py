@@ -73,13 +73,13 @@ class RedisPublisher:
         # fields be taken out; before that the key is replaced.
         known = self._instruments.get(currency)
         gone = set() if known is None else known - fields.keys()
-        parts = {"expiries": "term_structure", "skew": "skew_metrics"}
-        term = {part: frames[name] for part, name in parts.items() if name in frames}
         pipeline = self._client.pipeline(transaction=True)
         key = f"{self._prefix}:{currency}"
         pipeline.set(f"{key}:surface", _document(head, {"expiries": frames["surfaces"]}))
         pipeline.set(f"{key}:forwards", _document(head, {"expiries": frames["forward_curve"]}))
-        pipeline.set(f"{key}:term_structure", _document(head, term))
+        if "term_structure" in computation.fresh:
+            term = {"expiries": frames["term_structure"], "skew": frames["skew_metrics"]}
+            pipeline.set(f"{key}:term_structure", _document(head, term))
         if known is None:
             pipeline.delete(f"{key}:greeks")
         if gone:

@@ -2,10 +2,18 @@
 
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from vol_platform.derivations.contracts import CHAIN_COLUMNS, FUTURES_COLUMNS, INDEX_COLUMNS
+from vol_platform.derivations.contracts import (
+    CHAIN_COLUMNS,
+    FUTURES_COLUMNS,
+    INDEX_COLUMNS,
+    INSTANT,
+)
+from vol_platform.derivations.raw import INSTRUMENT_COLUMNS, QUOTE_COLUMNS, assemble_chain
 from vol_platform.live.market import FUTURE_TOLERANCE_MILLISECONDS, Market
 from vol_platform_tests.live import boards
 from vol_platform_tests.live.boards import START, Board, milliseconds
@@ -157,3 +165,75 @@ def test_the_index_is_the_tick_or_else_what_the_quotes_carry(market):
     market.apply_index(milliseconds(START), 71_000.0)
     market.apply_index(milliseconds(START) - 1, 1.0)
     assert market.frames(60.0)["index"]["price"].to_list() == [71_000.0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_chain_is_what_the_record_assembles(seed):
+    random = np.random.default_rng(seed)
+    board = Board(days=(3.0, 24.0), strikes=5)
+    market = Market("BTC")
+    named = []
+    for row in board.specifications():
+        specification = dict(zip(boards.SPECIFICATION_COLUMNS, row, strict=True))
+        listed = random.choice(["before", "later", "unknown", "without"], p=[0.6, 0.1, 0.2, 0.1])
+        if listed == "later":
+            specification["creation_ts"] = milliseconds(START + timedelta(hours=1))
+        if random.random() < 0.1:
+            specification["expiry_ts"] = milliseconds(START - timedelta(hours=1))
+        if listed == "unknown":
+            specification["creation_ts"] = None
+        if listed != "without":
+            named.append(specification)
+    market.apply_specifications(named)
+    quotes = []
+    for name in board.names:
+        age = random.choice([None, 0.0, 30.0, 60.0, 200.0])
+        if age is not None:
+            rows = board.quotes(START - timedelta(seconds=age), [name])
+            if random.random() < 0.3:
+                rows[0][boards.QUOTE_COLUMNS.index("ask_price")] = None
+            quotes += rows
+    quotes += board.quotes(START, [board.names[-1]])
+    market.apply_quotes(boards.QUOTE_COLUMNS, quotes)
+    expected = assemble_chain(*as_the_record_reads(market, named, quotes))
+    assert_frame_equal(market.frames(60.0)["chain"], expected)
+
+
+def as_the_record_reads(market, named, quotes):
+    """Frames of the newest young quotes and of the specifications, made the plain way."""
+    newest = {}
+    for row in quotes:
+        wire = dict(zip(boards.QUOTE_COLUMNS, row, strict=True))
+        name = wire["instrument_name"]
+        if name not in newest or wire["exchange_ts"] > newest[name]["exchange_ts"]:
+            newest[name] = wire
+    snapshot = market.newest_exchange_milliseconds
+    rows = []
+    for wire in newest.values():
+        age = (snapshot - wire["exchange_ts"]) / 1000
+        if age < 60.0:
+            decimals = {name: wire[name] / 100 for name in ("bid_iv", "ask_iv", "mark_iv")}
+            own = {"snapshot_ts": snapshot, "age_seconds": age, "source": "stream"}
+            rows.append({**wire, **decimals, **own})
+    specifications = [
+        {
+            **row,
+            "is_call": row["option_type"] == "call",
+            "is_inverse": True,
+            "premium_currency": "BTC",
+            "tick_step_above": [0.005],
+            "tick_step_size": [0.0005],
+        }
+        for row in named
+    ]
+    made = []
+    for plain, columns in ((rows, QUOTE_COLUMNS), (specifications, INSTRUMENT_COLUMNS)):
+        integers = {name: pl.Int64() if kind == INSTANT else kind for name, kind in columns.items()}
+        frame = pl.DataFrame(
+            [{name: row[name] for name in columns} for row in plain], schema=integers
+        )
+        instants = [name for name, kind in columns.items() if kind == INSTANT]
+        made.append(
+            frame.with_columns(pl.col(instants).cast(pl.Datetime("ms", "UTC")).cast(INSTANT))
+        )
+    return made
