@@ -163,6 +163,7 @@ def price_kernel(
             lower = density * buffer[8 * BLOCK + i]
             upper = 1.0 - density * buffer[9 * BLOCK + i]
             c = lower if difference * INVERSE_SQRT_2 >= -1.0 else upper
+            c = c if sigma * years > 0.0 else 0.0
             price = fma(min(f, k), c, max(buffer[4 * BLOCK + i] * (f - k), 0.0))
             price = price / f if in_coin else price
             valid = (f > 0.0) & (k > 0.0) & (years >= 0.0) & (sigma >= 0.0)

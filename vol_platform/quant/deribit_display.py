@@ -1,7 +1,7 @@
 """Greeks exactly as Deribit displays them: another convention, not another model.
 
 Deribit's ticker shows Black-76 greeks of the mark volatility on the expiry's own underlying price,
-rounded to five decimals, with the time to expiry rounded to whole minutes (`displayed_years`).
+rounded to five decimals, with the clock cut to the minute (`displayed_years`).
 Checked on every recorded ticker frame; `docs/method.md` lists the few that differ and why:
 
 ==========  ===========================================================================
@@ -47,7 +47,7 @@ class DisplayedGreeks(NamedTuple):
 
 
 def displayed_years(seconds_to_expiry: ArrayLike) -> Floats:
-    """Time to expiry as Deribit's greeks use it: whole minutes, in years of 365 days.
+    """Time to expiry as Deribit's greeks use it: the clock cut to the minute, years of 365 days.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ def displayed_years(seconds_to_expiry: ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> float(displayed_years(86_400.0 + 29.0) * 365)
+    >>> float(displayed_years(86_400.0 - 59.0) * 365)
     1.0
     """
-    return np.round(float_array("seconds_to_expiry", seconds_to_expiry) / 60.0) / MINUTES_PER_YEAR
+    return np.ceil(float_array("seconds_to_expiry", seconds_to_expiry) / 60.0) / MINUTES_PER_YEAR
 
 
 def displayed_greeks(

@@ -83,9 +83,10 @@ def _solve_with_status(
     if failed.size:
         premium, f, k, years = (a[failed] if a.size == size else a[0] for a in arrays)
         call = flags[failed] if flags.size == size else flags[0]
-        if in_coin:
-            premium = premium * f
-        intrinsic = np.maximum(np.where(call, f - k, k - f), 0.0)
+        with np.errstate(all="ignore"):  # the cells here are bad ones by selection
+            if in_coin:
+                premium = premium * f
+            intrinsic = np.maximum(np.where(call, f - k, k - f), 0.0)
         finite = np.isfinite(premium) & np.isfinite(f) & np.isfinite(k) & np.isfinite(years)
         reasons = (
             (~finite, ImpliedVolStatus.NON_FINITE),

