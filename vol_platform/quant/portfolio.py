@@ -171,12 +171,11 @@ def scenarios(
     def value(move: float, shift: float) -> float:
         moved_vol = np.maximum(sigma + shift, 0.0)
         moved = price(f * (1.0 + move), strike, expiry_years, moved_vol, is_call)
-        column = np.broadcast_to(moved, np.broadcast_shapes(moved.shape, weights.shape))
-        if column.shape != weights.shape:
+        if moved.shape not in ((), weights.shape):
             raise QuantError(
-                f"quantity must have one number per option, was {weights.shape} for {column.shape}"
+                f"quantity must have one number per option, was {weights.shape} for {moved.shape}"
             )
-        return float(column[held] @ weights[held])
+        return float(np.broadcast_to(moved, weights.shape)[held] @ weights[held])
 
     base = value(0.0, 0.0)
     profit = np.array([[value(move, shift) - base for shift in shifts] for move in moves])

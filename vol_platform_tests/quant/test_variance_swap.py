@@ -64,7 +64,7 @@ def test_a_skewed_smile_agrees_with_adaptive_quadrature_over_strikes(days: float
 
     exact = sum(
         quad(over_strike, a, b, epsabs=1e-14, epsrel=1e-11, limit=400)[0]
-        for a, b in ((-6.0, -0.3), (-0.3, 0.0), (0.0, 0.3), (0.3, 6.0))
+        for a, b in ((-60, -6), (-6, -0.3), (-0.3, 0.0), (0.0, 0.3), (0.3, 6), (6, 60))
     )
     ours = variance_swap.expiry_variance(surface, years)
     assert ours.total_variance == pytest.approx(exact, rel=1e-7)
@@ -122,6 +122,7 @@ def test_a_surface_without_expiries_has_no_index() -> None:
     assert index.expiries == ()
 
 
+@pytest.mark.slow
 def test_a_board_is_calibrated_first() -> None:
     from vol_platform.quant._board import synthetic_board
     from vol_platform.quant.surface import calibrate
