@@ -31,9 +31,9 @@ _FUTURE_OPENS_MS = 4 * 3_600_000
 _STAGES: tuple[tuple[int, tuple[tuple[int, float], ...]], ...] = (
     # Within so many days of expiry: strikes by (index into strike_steps, log half-width).
     (400, ((3, 0.9),)),
-    (100, ((2, 0.3), (3, 0.6))),
+    (100, ((2, 0.34), (3, 0.7))),
     (23, ((1, 0.12), (2, 0.24))),
-    (4, ((0, 0.06), (1, 0.13))),
+    (4, ((0, 0.07), (1, 0.16))),
 )
 _FIRST_STAGE = {"quarter": 0, "month": 1, "week": 2, "day": 3}
 """A short-dated expiry never had the far strikes of a long-dated one."""

@@ -31,7 +31,9 @@ def _history(**changes: Any) -> HistoryOptions:
 
 
 def _split(line: bytes) -> tuple[float, dict[str, Any]]:
-    epoch, _, frame = line.partition(b": ")
+    # An answer of get_instruments has its address in front.
+    _, _, stamped = line.rpartition(b" -> ") if line.startswith(b"http") else (b"", b"", line)
+    epoch, _, frame = stamped.partition(b": ")
     return float(epoch), json.loads(frame)
 
 
@@ -111,7 +113,7 @@ def test_what_is_written_is_a_capture(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"history{suffix}"
     count = write_history(_history(end_ms=START_MS + 20_000), str(path))
     capture = read_capture(path)
-    assert len(capture.frames) == count
+    assert len(capture.frames) == count - 1, "all but the answer of get_instruments"
     assert len(capture.instrument_rows) > 850
 
 
