@@ -20,6 +20,7 @@ __all__ = [
     "S3_INNER_PORTS",
     "dagster",
     "history",
+    "kernels",
     "live_view",
     "migrations",
     "platform_environment",
@@ -206,6 +207,16 @@ def streamer(environment: dict[str, str], metrics_port: int, *, simulated: bool)
     )
 
 
+def kernels() -> Part:
+    """Return the job that compiles the maths where that was not done yet."""
+    return Part(
+        name="kernels",
+        purpose="the maths, compiled",
+        command=_python("vol_platform.local.kernels"),
+        kind="job",
+    )
+
+
 def live_view(settings: Settings) -> Part:
     """Return the live view."""
     return Part(
@@ -213,7 +224,7 @@ def live_view(settings: Settings) -> Part:
         purpose="surface and greeks of this moment",
         command=_python("vol_platform.live"),
         environment=platform_environment(settings),
-        after=("migrate", "redis"),
+        after=("migrate", "redis", "kernels"),
     )
 
 

@@ -151,7 +151,11 @@ def make_plan(settings: Settings, options: Options) -> Plan:
     layout = Layout(effective.data_directory, effective.clickhouse.database)
     layout.create()
 
-    parts = [children.store(effective, layout), children.migrations(effective)]
+    parts = [
+        children.kernels(),
+        children.store(effective, layout),
+        children.migrations(effective),
+    ]
     parts.append(children.redis(layout, ports["redis"]))
     if options.exchange == "simulator":
         websocket_url = f"ws://{HOST}:{ports['exchange']}/ws/api/v2"
