@@ -70,7 +70,7 @@ class SqlModel:
     template
         The SELECT with its jinja expressions.
     first_line
-        Line of the file that the SELECT begins on, counted from 1.
+        Line of the file that the template begins on, counted from 1.
     refs, sources
         Models and tables that it reads, in order of appearance.
     """
@@ -86,6 +86,12 @@ class SqlModel:
     def name(self) -> str:
         """The model's name, which is also the file's."""
         return self.front.name
+
+    @property
+    def select_line(self) -> int:
+        """Line of the file that the statement itself begins on."""
+        blank = len(self.template) - len(self.template.lstrip())
+        return self.first_line + self.template[:blank].count("\n")
 
 
 @dataclass
@@ -199,7 +205,8 @@ def _check_statement(model: SqlModel, sql: str) -> None:
         line = model.first_line + int(where.get("line") or 1) - 1
         _fail(path, line, f"SQL does not parse: {where.get('description', error)}")
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        _fail(path, model.first_line, f"must hold exactly one SELECT, holds {len(statements)}")
+        kinds = " and ".join(one.key.upper() for one in statements) or "nothing"
+        _fail(path, model.select_line, f"must hold exactly one SELECT, holds {kinds}")
     tree = statements[0]
     _check_tables(model, tree)
     _check_columns(model, tree)
@@ -221,7 +228,7 @@ def _check_tables(model: SqlModel, tree: exp.Query) -> None:
 
 def _check_columns(model: SqlModel, tree: exp.Query) -> None:
     if tree.is_star:
-        _fail(model.path, model.first_line, "selects *; name the columns")
+        _fail(model.path, model.select_line, "selects *; name the columns")
     names = list(tree.named_selects)
     for name in names:
         if name not in model.front.columns:

@@ -1,0 +1,205 @@
+"""Materialising hours on the real engine: the same bytes whatever the order, blocked when wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from vol_platform.derivations import registry
+from vol_platform.derivations.contracts import DerivationContext
+from vol_platform.record import engine
+from vol_platform.record.engine import materialise, parameters_hash
+from vol_platform.record.frames import context_of, read_derived, read_raw
+from vol_platform.record.run import materialise_hours
+from vol_platform.settings import QuoteSettings, Settings
+from vol_platform.store.client import connect, query_frame
+from vol_platform_tests.derivations.boards import EXPIRIES, chain
+from vol_platform_tests.record.ticks import HOUR, insert_board
+
+ONE_HOUR = timedelta(hours=1)
+NEXT = HOUR + ONE_HOUR
+TABLES = [derivation.table for derivation in registry.REGISTRY]
+MOMENTS = [HOUR, HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=59), NEXT]
+
+
+def contents(settings: Settings) -> dict[str, pl.DataFrame]:
+    """Read every derived table, whole."""
+    with connect(settings) as client:
+        return {
+            table: query_frame(client, f"SELECT * FROM {table} ORDER BY ALL")  # noqa: S608 - table names of the registry
+            for table in TABLES
+        }
+
+
+def assert_same(left: dict[str, pl.DataFrame], right: dict[str, pl.DataFrame]) -> None:
+    for table in TABLES:
+        assert left[table].equals(right[table]), table
+
+
+def test_an_hour_holds_the_snapshots_of_its_minutes_and_no_others(database: Settings) -> None:
+    insert_board(database, MOMENTS, expiries=EXPIRIES[:1])
+    with connect(database) as client:
+        frames = read_raw(client, HOUR, DerivationContext())
+    wanted = chain(MOMENTS[:3], EXPIRIES[:1], move=0.001)
+    held = frames["chain"]
+    assert held["snapshot_ts"].unique().sort().to_list() == MOMENTS[:3]
+    assert held["instrument_name"].to_list() == wanted["instrument_name"].to_list()
+    for column in ("strike", "is_call", "underlying_price", "exchange_ts", "age_seconds"):
+        assert held[column].equals(wanted[column]), column
+    assert ((held["bid_price"] - wanted["bid_price"]).abs() < 1e-8).all()
+    assert ((held["mark_iv"] - wanted["mark_iv"]).abs() < 1e-6).all()
+    assert frames["index"]["price"].to_list() == [75_000.0] * 3
+    assert frames["futures"]["instrument_name"].to_list() == ["BTC-PERPETUAL"] * 3
+
+
+def test_an_older_quote_serves_later_snapshots_when_it_may(database: Settings) -> None:
+    insert_board(database, [HOUR], expiries=EXPIRIES[:1])
+    with connect(database) as client:
+        short = read_raw(client, HOUR, DerivationContext(max_quote_age_seconds=60))
+        longer = read_raw(client, HOUR, DerivationContext(max_quote_age_seconds=150))
+    assert short["chain"]["snapshot_ts"].n_unique() == 1
+    ages = longer["chain"].group_by("snapshot_ts").agg(pl.col("age_seconds").max())
+    assert sorted(ages["age_seconds"]) == [5.0, 65.0, 125.0]
+    assert longer["index"].height == 3
+    assert longer["futures"].height == 3
+
+
+def test_any_order_and_grouping_gives_the_same_bytes(database: Settings) -> None:
+    insert_board(database, MOMENTS)
+    together = materialise(database, [HOUR, NEXT], run_id="together")
+    assert {name: list(result.published) for name, result in together.items()} == {
+        name: [HOUR, NEXT] for name in together
+    }
+    first = contents(database)
+    assert first["surfaces"].height == len(MOMENTS) * len(EXPIRIES)
+    for hours in ([NEXT], [HOUR], [HOUR]):
+        again = materialise(database, hours, run_id="alone")
+        for name, result in again.items():
+            for hour in hours:
+                assert result.published[hour] == together[name].published[hour]
+    assert_same(contents(database), first)
+
+
+def test_one_table_alone_is_made_from_the_record_of_the_others(database: Settings) -> None:
+    insert_board(database, MOMENTS[:2])
+    materialise(database, [HOUR])
+    first = contents(database)
+    for name in ("options_greeks", "skew_metrics", "surfaces"):
+        assert list(materialise(database, [HOUR], [name])) == [name]
+    assert_same(contents(database), first)
+
+
+def test_what_is_read_back_is_what_was_derived(database: Settings) -> None:
+    insert_board(database, MOMENTS[:1])
+    results = materialise(database, [HOUR])
+    with connect(database) as client:
+        for derivation in registry.REGISTRY:
+            frame = results[derivation.name].last_frame
+            if frame is not None:
+                assert read_derived(client, derivation, HOUR).equals(frame), derivation.name
+
+
+def test_an_hour_without_ticks_becomes_empty_and_leaves_its_neighbours(database: Settings) -> None:
+    insert_board(database, MOMENTS)
+    materialise(database, [HOUR, NEXT])
+    kept = contents(database)["surfaces"].filter(pl.col("snapshot_ts") >= NEXT)
+    with connect(database) as client:
+        client.command("TRUNCATE TABLE options_quotes_minute_state")
+    materialise(database, [HOUR])
+    assert contents(database)["surfaces"].equals(kept)
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, name: str, **columns: Any) -> None:
+    """Make one derivation return wrong rows."""
+    spoiled = tuple(
+        replace(
+            one,
+            function=lambda frames, context, one=one: one.function(frames, context).with_columns(
+                **columns
+            ),
+        )
+        if one.name == name
+        else one
+        for one in registry.REGISTRY
+    )
+    monkeypatch.setattr(engine, "REGISTRY", spoiled)
+
+
+def test_a_failed_blocking_check_publishes_nothing_of_it_nor_of_what_needs_it(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_board(database, MOMENTS[:1])
+    materialise(database, [HOUR])
+    before = contents(database)
+    insert_board(database, MOMENTS[:1], move=0.0, width_vol=0.02)
+    spoil(monkeypatch, "surfaces", atm_vol=pl.lit(-1.0))
+    results = materialise(database, [HOUR])
+    assert "every_expiry_answered failed on" in results["surfaces"].blocked[HOUR]
+    assert results["term_structure"].blocked[HOUR] == "its input surfaces was not published"
+    assert results["options_greeks"].blocked[HOUR] == "its input surfaces was not published"
+    assert HOUR in results["forward_curve"].published
+    after = contents(database)
+    for table in ("surfaces", "surface_grid", "options_greeks", "term_structure", "skew_metrics"):
+        assert after[table].equals(before[table]), table
+
+
+def test_the_report_names_the_hour_that_failed_and_why(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_board(database, MOMENTS)
+    seen: list[tuple[int, int]] = []
+    spoil(
+        monkeypatch,
+        "quotes_clean",
+        bid_price=pl.when(pl.col("snapshot_ts") < NEXT)
+        .then(pl.col("ask_price") * 2)
+        .otherwise("bid_price"),
+    )
+    report = materialise_hours(
+        database, [HOUR, NEXT], progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(2, 2)]
+    assert "quotes_clean 2026-02-04-15:00: check bid_not_above_ask failed on" in report.failed[HOUR]
+    assert report.failed_checks[HOUR] == ["record/quotes_clean/bid_not_above_ask"]
+    assert (contents(database)["surfaces"]["snapshot_ts"] == NEXT).all()
+
+
+def test_hours_of_a_report_are_materialised_as_assets(database: Settings) -> None:
+    insert_board(database, MOMENTS)
+    report = materialise_hours(database, [HOUR + timedelta(minutes=59), NEXT])
+    assert report.succeeded == [HOUR, NEXT]
+    assert not report.failed
+    assert not report.failed_checks
+    with connect(database) as client:
+        runs = query_frame(client, "SELECT table_name, hour_ts, run_id, rows FROM derivation_runs")
+    assert runs.height == 2 * len(TABLES)
+    assert (runs["run_id"].str.len_chars() == 36).all()
+
+
+def test_a_market_without_metadata_is_rejected_and_not_lost(database: Settings) -> None:
+    rows = insert_board(database, MOMENTS[:1])
+    with connect(database) as client:
+        client.command("TRUNCATE TABLE options_metadata")
+    materialise(database, [HOUR])
+    held = contents(database)
+    assert held["quotes_rejected"].height == rows
+    assert held["quotes_rejected"]["reason"].unique().to_list() == ["unknown_instrument"]
+    assert held["surfaces"].is_empty()
+
+
+def test_the_parameters_hash_follows_the_parameters() -> None:
+    usual = parameters_hash(DerivationContext())
+    assert usual == parameters_hash(context_of(Settings()))
+    other = Settings(quotes=QuoteSettings(max_quote_age_seconds=120))
+    assert parameters_hash(context_of(other)) != usual
+
+
+def test_hours_of_two_days_are_published_day_by_day() -> None:
+    midnight = datetime.fromisoformat("2026-02-05T00:00:00+00:00")
+    hours = [midnight + step * ONE_HOUR for step in (-1, 0, 1, 2)]
+    chunks = list(engine._chunks(hours, 2))
+    assert chunks == [[hours[0]], [hours[1], hours[2]], [hours[3]]]
