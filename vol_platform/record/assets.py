@@ -148,7 +148,12 @@ def _events(
                 ),
                 metadata=check_metadata(checks),
             )
-        metadata = materialisation_metadata(result, frames, with_pictures=True)
+        metadata = materialisation_metadata(
+            # Nobody looks at pictures in an event log that is about to be forgotten.
+            result,
+            frames,
+            with_pictures=not context.instance.is_ephemeral,
+        )
         if not result.blocked:
             yield dg.MaterializeResult(
                 asset_key=key, metadata=metadata, data_version=_data_version(result)

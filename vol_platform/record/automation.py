@@ -30,16 +30,18 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
     # Metadata and other tables without hours never hold an hour back, nor set one off.
     # Named one by one: `AssetSelection.all()` leaves external assets out, and so every trigger.
     hourly = dg.AssetSelection.groups("record") | dg.AssetSelection.assets(
-        *(raw_key(table) for table in HOURLY_RAW)
+        *map(raw_key, HOURLY_RAW)
     )
     updated = dg.AutomationCondition.any_deps_updated().allow(hourly)
     missing = dg.AutomationCondition.any_deps_missing().allow(hourly)
     running = dg.AutomationCondition.any_deps_in_progress().allow(hourly)
+    # Hours that were reported before the first evaluation ever would otherwise wait for ever.
+    first_look = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
     return (
         dg.AutomationCondition.in_latest_time_window(
             timedelta(hours=record.automation_window_hours)
         )
-        & (dg.AutomationCondition.newly_missing() | updated).since_last_handled()
+        & ((dg.AutomationCondition.newly_missing() | updated).since_last_handled() | first_look)
         & ~missing
         & ~running
         & ~dg.AutomationCondition.in_progress()

@@ -62,8 +62,10 @@ def chain(
             if years <= 0:
                 continue
             forward = forward_of(expiry, moment)
-            k = np.linspace(-2.2, 2.2, 23) * 0.45 * math.sqrt(years)
-            strikes = np.unique(np.round(forward * np.exp(k), -2))
+            # The strikes of a listing do not move with the market.
+            at_listing = (expiry - min(MOMENT, moment)) / _YEAR
+            k = np.linspace(-2.2, 2.2, 23) * 0.45 * math.sqrt(at_listing)
+            strikes = np.unique(np.round(forward_of(expiry) * np.exp(k), -2))
             vols = smile(np.log(strikes / forward), years) + lift
             for is_call in (True, False):
                 low, mid, high = (
