@@ -1,0 +1,175 @@
+"""kill -9, of the collector and of the database, at seeded random points."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.segment import RecordKind, read_header, read_records
+from vol_platform.settings import Settings
+from vol_platform.simulator import Exchange, ExchangeOptions
+from vol_platform.store.client import connect
+from vol_platform.store.migrate import migrate
+from vol_platform_tests.conftest import REPOSITORY, finish, start_store
+
+SEED = 20261122
+
+
+async def start_streamer(
+    database: Settings, spool: Path, exchange: Exchange
+) -> asyncio.subprocess.Process:
+    where = database.clickhouse
+    environment = {name: each for name, each in os.environ.items() if not name.startswith("VOL_")}  # noqa: TID251 - of a child process
+    environment |= {
+        "PYTHONPATH": str(REPOSITORY),
+        "VOL_STREAMER_WEBSOCKET_URL": exchange.websocket_url,
+        "VOL_STREAMER_REST_URL": exchange.rest_url,
+        "VOL_STREAMER_CLICKHOUSE__HOST": where.host,
+        "VOL_STREAMER_CLICKHOUSE__PORT": str(where.port),
+        "VOL_STREAMER_CLICKHOUSE__DATABASE": where.database,
+        "VOL_STREAMER_SPOOL_DIRECTORY": str(spool),
+        "VOL_STREAMER_SPOOL__DISK_FLOOR_BYTES": "0",
+        "VOL_STREAMER_SPOOL__ROLL_SECONDS": "0.3",
+        "VOL_STREAMER_SPOOL__KEEP_DONE_SEGMENTS": "100000",
+        "VOL_STREAMER_BACKOFF_SECONDS": "0.1",
+        "VOL_STREAMER_COLLECTOR": "killed",
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streamer.main", "run", "--log-level", "error", "--json"),
+        env=environment,
+        cwd=spool.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+def frames_by_connection(spool: Path) -> dict[tuple[str, int], list[int]]:
+    """Return the CRC-32 of every notification on disk, by start of the process and socket."""
+    frames: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for path in sorted(spool.glob("*-*.*")):
+        assert path.suffix == ".done", f"{path.name} was left behind"
+        buffer = path.read_bytes()
+        _, offset = read_header(buffer)
+        for record in read_records(buffer, offset):
+            if record.kind == RecordKind.FRAME and b'"subscription"' in record.payload:
+                key = (path.stem.partition("-")[0], record.connection_id)
+                frames[key].append(zlib.crc32(record.payload))
+    return frames
+
+
+def sent_by_connection(oracle: Path) -> list[list[int]]:
+    sent: defaultdict[int, list[int]] = defaultdict(list)
+    for line in oracle.read_text().splitlines():
+        entry = json.loads(line)
+        sent[entry["connection"]].append(entry["crc32"])
+    return list(sent.values())
+
+
+def check_nothing_lost_or_doubled(database: Settings, spool: Path, oracle: Path) -> int:
+    """Check the whole way: exchange to disk to database; return the messages on disk."""
+    received = frames_by_connection(spool)
+    sent = sent_by_connection(oracle)
+    for key, frames in received.items():
+        # In order and without a hole up to the kill: a prefix of what the exchange sent.
+        assert any(frames == each[: len(frames)] for each in sent), f"{key} is no prefix"
+    with connect(database) as client:
+        one = lambda query: client.query(query).first_row  # noqa: E731 - shorter than its name
+        frames, data, control, dead = one(
+            "SELECT sum(frames), sum(data_messages), sum(control_messages), sum(dead_letters) "
+            "FROM ingest_segments"
+        )
+        assert frames == data + control + dead
+        assert dead == 0
+        segments = len(list(spool.glob("*.done")))
+        assert one("SELECT count(), uniqExact(segment_id) FROM ingest_segments") == (
+            segments,
+            segments,
+        )
+        for table in ("options_quotes", "futures_prices", "spot_prices"):
+            counted = one(
+                f"SELECT count(), (SELECT sum(rows['{table}']) FROM ingest_segments) FROM {table}"  # noqa: S608 - our names
+            )
+            assert counted[0] == counted[1] > 0
+        stored = one("SELECT count() FROM options_quotes")[0]
+        state = one("SELECT uniqExact(instrument_name) FROM options_quotes")[0]
+        assert one("SELECT count() FROM options_quotes_latest")[0] == state
+        assert stored >= state
+    return sum(len(each) for each in received.values())
+
+
+def option_rows(database: Settings) -> int:
+    with connect(database) as client:
+        return int(client.query("SELECT count() FROM options_quotes").first_row[0])
+
+
+async def until_rows(database: Settings, more_than: int) -> None:
+    async with asyncio.timeout(90):
+        while option_rows(database) <= more_than:  # noqa: ASYNC110 - another process, polled
+            await asyncio.sleep(0.1)
+
+
+async def stop(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    process.send_signal(signal.SIGTERM)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    accounting: dict[str, Any] = json.loads(output)
+    return accounting
+
+
+@pytest.mark.slow
+async def test_killing_the_collector_anywhere_loses_and_doubles_nothing_on_disk(database, tmp_path):
+    chance = random.Random(SEED)
+    spool, oracle = tmp_path / "spool", tmp_path / "oracle.jsonl"
+    kills = 4
+    async with Exchange(ExchangeOptions(seed=SEED, oracle_log=oracle)) as exchange:
+        for _ in range(kills):
+            rows = option_rows(database)
+            process = await start_streamer(database, spool, exchange)
+            await until_rows(database, rows)
+            await asyncio.sleep(chance.uniform(0.0, 1.0))
+            process.kill()
+            await process.communicate()
+        process = await start_streamer(database, spool, exchange)
+        await until_rows(database, option_rows(database))
+        accounting = await stop(process)
+    assert accounting["waiting_on_disk"] == 0
+    assert check_nothing_lost_or_doubled(database, spool, oracle) > 0
+    with connect(database) as client:
+        restarts = client.query(
+            "SELECT count(), countIf(to_ts > from_ts) FROM ingest_gaps FINAL "
+            "WHERE cause = 'restart'"
+        ).first_row
+    assert restarts[0] == kills  # each kill said so
+
+
+@pytest.mark.slow
+async def test_killing_the_database_loses_and_doubles_nothing(tmp_path):
+    chance = random.Random(SEED + 1)
+    spool, oracle, data = tmp_path / "spool", tmp_path / "oracle.jsonl", tmp_path / "store"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    store = start_store(data, port=port)
+    database = store.settings("vol_kill")
+    migrate(database)
+    async with Exchange(ExchangeOptions(seed=SEED + 1, oracle_log=oracle)) as exchange:
+        process = await start_streamer(database, spool, exchange)
+        for _ in range(2):
+            await until_rows(database, option_rows(database))
+            await asyncio.sleep(chance.uniform(0.0, 1.0))
+            finish(store)  # kill -9
+            store = await asyncio.to_thread(start_store, data, port=port)
+        await until_rows(database, option_rows(database))
+        accounting = await stop(process)
+    assert accounting["waiting_on_disk"] == 0
+    check_nothing_lost_or_doubled(database, spool, oracle)
+    finish(store)
