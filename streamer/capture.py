@@ -79,19 +79,18 @@ def read_capture(path: Path) -> Iterator[CapturedMessage]:
     Raises
     ------
     CaptureError
-        The file is missing, unreadable or not a capture.
+        The file is missing or unreadable.  A line that makes no sense is a message: it becomes a
+        dead letter, it is not skipped.
     """
     try:
         with _opened(path) as stream:
             if _is_one_document(path, stream):
                 yield CapturedMessage(stream.read().strip(), None)
                 return
-            for number, line in enumerate(stream, start=1):
+            for line in stream:
                 message = _message_of(line.rstrip(b"\r\n"))
                 if message is not None:
                     yield message
-                elif number == 1 and b"\0" in line:
-                    raise CaptureError(f"{path} is not a capture: its first line is binary")
     except FileNotFoundError:
         raise CaptureError(f"capture {path} does not exist; check the path") from None
     except (OSError, EOFError, zstandard.ZstdError) as error:
