@@ -75,13 +75,13 @@ def ticker_frame(name: str = "BTC-25DEC26-100000-C", **changes: Any) -> bytes:
     return frame(f"ticker.{name}.100ms", option_ticker(name, **changes))
 
 
-def streamer_settings(database: Settings, spool: Path, **changes: Any) -> StreamerSettings:
+def streamer_settings(database: Settings, directory: Path, **changes: Any) -> StreamerSettings:
     """Return the collector's settings for a test database."""
     where = database.clickhouse
     clickhouse = ClickHouseSettings(host=where.host, port=where.port, database=where.database)
     defaults: dict[str, Any] = {
         "clickhouse": clickhouse,
-        "spool_directory": spool,
+        "spool_directory": directory,
         "collector": "tested",
         "spool": {"roll_seconds": 0.2, "disk_floor_bytes": 0},
         "backoff_seconds": 0.1,

@@ -17,10 +17,8 @@ import pytest
 
 from streamer.clock import SYSTEM_CLOCK
 from streamer.hours import HourKeeper
-from streamer.ingest import spool_limits
 from streamer.segment import RecordKind, read_header, read_records
-from streamer.settings import SpoolSettings
-from streamer.spool import Spool
+from streamer.spool import Spool, SpoolLimits
 from streamer.store import Store
 from streamer.writer import SegmentWriter
 from vol_platform.settings import Settings
@@ -135,14 +133,14 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 def drain(database: Settings, spool: Path) -> None:
     """Insert what a clean stop left on disk: it gives the database a moment, not for ever."""
-    settings = streamer_settings(database, spool, spool=SpoolSettings(keep_done_segments=100_000))
+    settings = streamer_settings(database, spool)
     rest = Spool(
         spool,
         collector="killed",
         source="stream",
         testnet=False,
         clock=SYSTEM_CLOCK,
-        limits=spool_limits(settings),
+        limits=SpoolLimits(disk_floor_bytes=0, keep_done_segments=100_000),
     )
     assert rest.recover().sealed == 0  # a clean stop seals everything by itself
     store = Store(settings.clickhouse)
