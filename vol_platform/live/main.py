@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -26,6 +27,9 @@ def main() -> int:
     except VolError as error:
         _log.error("the live view cannot start", reason=str(error))
         return 1
+    for name in ("clickhouse_connect", "urllib3"):
+        # They log every refused connection; we say once that ClickHouse is away.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     stop = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's shape

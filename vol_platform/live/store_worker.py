@@ -21,6 +21,7 @@ from vol_platform.store.client import connect, insert_frame
 __all__ = ["StoreWorker"]
 
 _QUERY_SECONDS = 20.0
+_LONGEST_REASON = 300
 
 _log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class StoreWorker:
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - whatever it is, the hot path lives on
-                first_line = (str(error) or type(error).__name__).splitlines()[0]
+                first_line = (str(error) or type(error).__name__).splitlines()[0][:_LONGEST_REASON]
                 if self.connected is not False:
                     _log.warning("ClickHouse is away; Redis is served on", error=first_line)
                 self.connected, self.last_error = False, first_line
