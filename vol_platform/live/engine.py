@@ -78,7 +78,11 @@ def plan(
 
 
 class Engine:
-    """Runs the plan for one market after the other, starting warm from the surface before."""
+    """Runs the plan for one market after the other, starting warm from the surface before.
+
+    Every expiry is refitted, not only those whose quotes changed: the fit is joint over expiries,
+    time to expiry moves for all of them, and warm it costs a few milliseconds for a whole board.
+    """
 
     def __init__(self, settings: QuoteSettings) -> None:
         self._settings = settings

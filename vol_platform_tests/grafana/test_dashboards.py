@@ -107,7 +107,18 @@ def test_the_provisioned_datasource_is_the_one_the_panels_name():
 
 
 def test_dashboards_are_provisioned_from_files_that_nobody_edits_in_a_browser():
-    text = (PROVISIONING / "dashboards" / "vol.yaml").read_text(encoding="utf-8")
+    text = (PROVISIONING / "dashboards" / "surface.yaml").read_text(encoding="utf-8")
     (provider,) = yaml.safe_load(text)["providers"]
     assert provider["type"] == "file"
     assert provider["allowUiUpdates"] is False
+
+
+def test_compose_puts_the_files_where_they_are_looked_for_and_sets_every_variable():
+    compose = yaml.safe_load((DASHBOARDS.parent.parent / "compose.yaml").read_text("utf-8"))
+    grafana = compose["services"]["grafana"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
+    text = (PROVISIONING / "dashboards" / "surface.yaml").read_text(encoding="utf-8")
+    assert mounts["./grafana/dashboards"] == yaml.safe_load(text)["providers"][0]["options"]["path"]
+    source = (PROVISIONING / "datasources" / "clickhouse.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+)\}", source)) <= set(grafana["environment"])
