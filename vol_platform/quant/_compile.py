@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 
 __all__ = ["kernel"]
 
@@ -31,6 +31,22 @@ def _stamp(function: Callable[..., Any]) -> str:
     return digest.hexdigest()
 
 
+def _without_literals(compiled: Any) -> Any:
+    """Make calls from other kernels compile one version per type, not one per constant argument.
+
+    Numba types a constant argument as a literal and then compiles the callee again for each value:
+    the joint fit had six copies of its cost function that way, and twice the compile time.
+    """
+    call_template = compiled.get_call_template
+
+    def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        plain = {name: types.unliteral(kind) for name, kind in kws.items()}
+        return call_template(tuple(map(types.unliteral, args)), plain)
+
+    compiled.get_call_template = get_call_template
+    return compiled
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a kernel on first call and keep the machine code on disk.
 
@@ -48,7 +64,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     try:
         compiled: Any = njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # no folder to keep it in
-        return njit(cache=False, error_model="numpy", nogil=True)(function)
+        return _without_literals(njit(cache=False, error_model="numpy", nogil=True)(function))
     index = compiled._cache._cache_file  # noqa: SLF001 - numba offers no public way to the stamp
     index._source_stamp = (index._source_stamp, _stamp(function))  # noqa: SLF001 - likewise
-    return compiled
+    return _without_literals(compiled)
