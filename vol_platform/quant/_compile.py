@@ -38,10 +38,11 @@ def _without_literals(compiled: Any) -> Any:
     the joint fit had six copies of its cost function that way, and twice the compile time.
     """
     call_template = compiled.get_call_template
+    unliteral: Callable[[Any], Any] = types.unliteral
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        plain = {name: types.unliteral(kind) for name, kind in kws.items()}
-        return call_template(tuple(map(types.unliteral, args)), plain)
+        plain = {name: unliteral(kind) for name, kind in kws.items()}
+        return call_template(tuple(map(unliteral, args)), plain)
 
     compiled.get_call_template = get_call_template
     return compiled
