@@ -1,0 +1,1 @@
+"""Measurements of the speed bar; `make bench` runs them all."""

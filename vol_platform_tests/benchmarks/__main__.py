@@ -1,0 +1,27 @@
+"""Run every benchmark of this package, or those named on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+from vol_platform_tests import benchmarks
+
+
+def main(wanted: list[str]) -> None:
+    """Call ``main`` of each public module here, in alphabetical order."""
+    names = sorted(
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if not module.name.startswith("_")
+    )
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise SystemExit(f"no benchmark named {', '.join(unknown)}; there are {', '.join(names)}")
+    for name in wanted or names:
+        importlib.import_module(f"{benchmarks.__name__}.{name}").main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
