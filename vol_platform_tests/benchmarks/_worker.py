@@ -1,8 +1,8 @@
 """One measurement in one process: ``python _worker.py PEER DATA.npz``; prints one line of JSON.
 
 Runs inside the peer's own environment, so it imports nothing but numpy and the peer.  Times are the
-best of many repetitions after a warm call.  `greeks` is whatever a peer computes in its one bundle, with
-the number of outputs beside it.
+best of many repetitions after a warm call. `greeks` is whatever a peer computes in its one bundle,
+with the number of outputs beside it.
 """
 
 from __future__ import annotations

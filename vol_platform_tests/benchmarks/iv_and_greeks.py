@@ -1,9 +1,9 @@
 """Implied volatility and greeks beside other libraries: ``python -m …benchmarks.iv_and_greeks``.
 
 Method: every measurement in a fresh process pinned to one core, best repetition per process, median
-over interleaved rounds, batches of 1,000 and 200,000 out-of-the-money options of Deribit's kind.  A peer
-lives in an environment of its own under ``.vol/bench``, made on demand; one that cannot be had is
-reported as missing.  The machine should be otherwise idle.
+over interleaved rounds, batches of 1,000 and 200,000 out-of-the-money options of Deribit's kind. A
+peer lives in an environment of its own under ``.vol/bench``, made on demand; one that cannot be had
+is reported as missing. The machine should be otherwise idle.
 """
 
 from __future__ import annotations
