@@ -34,7 +34,6 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
     )
     updated = dg.AutomationCondition.any_deps_updated().allow(hourly)
     missing = dg.AutomationCondition.any_deps_missing().allow(hourly)
-    running = dg.AutomationCondition.any_deps_in_progress().allow(hourly)
     # Hours that were reported before the first evaluation ever would otherwise wait for ever.
     first_look = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
     return (
@@ -43,7 +42,6 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
         )
         & ((dg.AutomationCondition.newly_missing() | updated).since_last_handled() | first_look)
         & ~missing
-        & ~running
         & ~dg.AutomationCondition.in_progress()
     ).with_label("finalise closed hours")
 
