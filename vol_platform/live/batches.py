@@ -17,6 +17,22 @@ TABLES = ("options_quotes", "futures_prices", "spot_prices", "options_metadata")
 _VERSION = 1
 _RECONNECT_SECONDS = 1.0
 _SOCKET_SECONDS = 2.0
+_LONGEST_DRAIN_SECONDS = 1.0
+"""A flood must not keep the newest state from being computed."""
+
+_REQUIRED = {
+    "options_quotes": ("instrument_name", "currency", "exchange_ts", "received_ts"),
+    "futures_prices": (
+        *("instrument_name", "currency", "exchange_ts", "contract_type"),
+        *("bid_price", "ask_price", "mark_price", "index_price"),
+    ),
+    "spot_prices": ("index_name", "exchange_ts", "price"),
+    "options_metadata": (
+        *("instrument_name", "currency", "kind", "option_type", "strike", "expiry_ts"),
+        *("quote_currency", "instrument_type", "tick_size", "tick_size_steps", "creation_ts"),
+    ),
+}
+"""Columns without which a batch is of no use here."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +74,11 @@ def decode_batch(table: str, payload: bytes) -> Batch:
         raise ValueError(f"batch of {table} cannot be read: {error}") from None
     if read.version != _VERSION:
         raise ValueError(f"batch of {table} has version {read.version}, known is {_VERSION}")
+    missing = [name for name in _REQUIRED.get(table, ()) if name not in read.columns]
+    if missing:
+        raise ValueError(f"batch of {table} lacks the columns {missing}")
+    if any(len(row) != len(read.columns) for row in read.rows):
+        raise ValueError(f"batch of {table} has rows that are not {len(read.columns)} values long")
     return Batch(table, read.collector, read.sequence, read.columns, read.rows)
 
 
@@ -93,6 +114,8 @@ class BatchFeed:
         try:
             while True:
                 left = deadline - time.monotonic()
+                if left < -_LONGEST_DRAIN_SECONDS:
+                    return batches
                 message = self._pubsub.get_message(timeout=max(left, 0.0))
                 if message is None:
                     if left <= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 import polars as pl
@@ -42,6 +42,7 @@ def live_blocks(
     computed_ts: datetime,
     computations: Iterable[Computation],
     metrics: Mapping[str, Mapping[str, float]],
+    already_written: Collection[str] = (),
 ) -> dict[str, pl.DataFrame]:
     """Return one block per live table for all markets of one instant.
 
@@ -53,12 +54,16 @@ def live_blocks(
         Newest computation of each market.
     metrics
         Per market, name of the metric to value.
+    already_written
+        Markets whose surface has not moved since the last block: only their metrics are written.
     """
     surfaces: list[pl.DataFrame] = []
     greeks: list[pl.DataFrame] = []
     numbers: list[pl.DataFrame] = []
     for computation in computations:
         for name, parts in (("surfaces", surfaces), ("options_greeks", greeks)):
+            if computation.currency in already_written:
+                continue
             version = by_name(name).code_version
             parts.append(
                 computation.frames[name].with_columns(

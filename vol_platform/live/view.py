@@ -6,6 +6,7 @@ state, so a slow turn makes the next one larger, never later: updates are skippe
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from datetime import datetime
@@ -29,7 +30,11 @@ __all__ = ["LiveView"]
 
 _STATUS_SECONDS = 1.0
 _RELOAD_SECONDS = 1.0
-"""Least time between two readings of the state from ClickHouse."""
+"""Time between two readings of the state from ClickHouse while Redis is away."""
+_UNKNOWN_SECONDS = 10.0
+"""Time between two readings while a specification is not known."""
+_SECOND_LOOK_SECONDS = 5.0
+"""What a batch that we missed held may reach ClickHouse after we first looked there."""
 _FORGET_SECONDS = 600.0
 _DAY_MILLISECONDS = 86_400_000
 _STALE_AFTER_SECONDS = 60.0
@@ -47,6 +52,7 @@ class _Side:
         self.changed = False
         self.computation: Computation | None = None
         self.computed_ts: datetime | None = None
+        self.written: Computation | None = None
         self.seconds: deque[float] = deque(maxlen=600)
         self.failures = 0
         self.last_error = ""
@@ -68,6 +74,7 @@ class LiveView:
         self._started_ts = clock()
         self._blocks = 0
         self._next: dict[str, float] = {}
+        self._second_look = math.inf
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set, then write the last state and leave."""
@@ -82,7 +89,11 @@ class LiveView:
     def turn(self, seconds: float) -> None:
         """Collect batches for so long, then compute and publish what changed."""
         for batch in self._feed.drain(seconds):
-            self._apply_batch(batch)
+            try:
+                self._apply_batch(batch)
+            except (LookupError, TypeError, ValueError) as error:
+                self._feed.unreadable_batches += 1
+                _log.warning("a batch was left out", table=batch.table, error=str(error))
         state = self._store.take_state()
         if state is not None:
             self._apply_state(state)
@@ -166,10 +177,14 @@ class LiveView:
                 side.market.apply_index(row[at], row[price_at])
 
     def _resync_if_needed(self) -> None:
-        wanted = self._feed.must_resync or not self._feed.connected
-        unknown = any(side.market.without_specification for side in self._sides.values())
-        if (wanted or unknown) and self._due("reload", _RELOAD_SECONDS) and self._store.idle:
-            self._store.ask_for_state()
+        now = monotonic_seconds()
+        wanted = self._feed.must_resync or now >= self._second_look
+        if not self._feed.connected:
+            wanted |= self._due("reload", _RELOAD_SECONDS)
+        elif self._due("unknown", _UNKNOWN_SECONDS):
+            wanted |= any(side.market.without_specification for side in self._sides.values())
+        if wanted and self._store.ask_for_state():
+            self._second_look = now + _SECOND_LOOK_SECONDS if self._feed.must_resync else math.inf
             self._feed.must_resync = False
 
     # -- what goes out ------------------------------------------------------------------------
@@ -259,9 +274,12 @@ class LiveView:
         now = self._clock()
         computations = [side.computation for side in sides if side.computation is not None]
         metrics = {side.market.currency: self._metrics(side, now) for side in sides}
+        old = {side.market.currency for side in sides if side.computation is side.written}
         self._blocks += 1
         token = f"live-{self._started_ts.isoformat()}-{self._blocks}"
-        self._store.write(live_blocks(now, computations, metrics), token)
+        if self._store.write(live_blocks(now, computations, metrics, old), token):
+            for side in sides:
+                side.written = side.computation
 
     def _metrics(self, side: _Side, now: datetime) -> dict[str, float]:
         lag = side.lag.summary(now.timestamp())

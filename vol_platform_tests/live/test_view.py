@@ -220,6 +220,37 @@ def test_a_market_that_cannot_be_computed_does_not_stop_the_others(
     assert (found["state"], found["last_error"]) == ("failing", "ArithmeticError: torn")
 
 
+def test_a_batch_that_makes_no_sense_is_left_out_and_the_next_one_counts(
+    board, settings, client, running
+):
+    store(settings, board, now() - timedelta(seconds=5))
+    view = running(settings)
+    turn_until(view, lambda: surface(client, settings))
+    rows = board.quotes(now(), level=0.5)
+    torn = [[*row[:5], "no price", *row[6:]] for row in rows]
+    for sequence, sent in enumerate((torn, rows), start=1):
+        client.publish(
+            f"{settings.clickhouse.database}:batches:options_quotes",
+            payload(boards.QUOTE_COLUMNS, sent, sequence),
+        )
+    turn_until(view, lambda: surface(client, settings)["expiries"][0]["atm_vol"] > 0.48)
+    assert view._feed.unreadable_batches == 1
+
+
+def test_a_market_that_does_not_move_is_written_once(board, settings, running):
+    store(settings, board, now())
+    view = running(settings)
+    turn_until(view, lambda: view._store.written_blocks >= 4)
+    with connect(settings) as clickhouse:
+        query = "SELECT uniqExact(computed_ts) FROM {table:Identifier}"
+        written = {
+            table: query_frame(clickhouse, query, {"table": table}).item()
+            for table in ("live_surfaces", "live_metrics")
+        }
+    assert written["live_surfaces"] == 1
+    assert written["live_metrics"] >= 4
+
+
 def test_it_skips_to_the_newest_state_instead_of_queueing(board, settings, client, running):
     store(settings, board, now() - timedelta(seconds=5))
     view = running(settings)
