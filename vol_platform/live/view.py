@@ -138,6 +138,8 @@ class LiveView:
             ("futures_prices", state.futures),
             ("options_quotes", state.options),
         ):
+            if not rows:
+                continue  # an empty result comes without its columns
             place = columns.index("currency")
             by_currency: dict[str, list[Any]] = {}
             for row in rows:
@@ -146,7 +148,8 @@ class LiveView:
                 # While Redis is there, what ClickHouse adds was missed: old news, not lag.
                 count_lag = not self._feed.connected
                 self._apply_rows(table, currency, list(columns), own, count_lag=count_lag)
-        self._apply_index(list(state.index[0]), state.index[1])
+        if state.index[1]:
+            self._apply_index(list(state.index[0]), state.index[1])
 
     def _apply_rows(
         self, table: str, currency: str, columns: list[str], rows: Any, *, count_lag: bool

@@ -105,7 +105,7 @@ def test_a_batch_moves_the_surface_and_its_lag_is_published(board, settings, cli
 
 def test_a_board_that_clickhouse_never_saw_comes_over_redis_alone(board, settings, client, running):
     view = running(settings)
-    turn_until(view, lambda: view._feed.connected)
+    turn_until(view, lambda: view._feed.connected and view._store.connected)
     channel = f"{settings.clickhouse.database}:batches"
     client.publish(
         f"{channel}:options_metadata",
