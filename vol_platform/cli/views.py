@@ -53,6 +53,12 @@ def _show(*things: RenderableType) -> None:
         console.print(thing, highlight=False)
 
 
+def _chart_width() -> int:
+    from rich.console import Console
+
+    return min(72, Console().width - 10)
+
+
 def _surface_rows(client: Any, currency: str, at: datetime | None) -> tuple[str, pl.DataFrame]:
     """Return the newest surface: live when no time is asked for, else the record's."""
     from vol_platform.errors import VolError
@@ -95,7 +101,7 @@ def surface(
         return
     _show(_heading(currency, source, rows), terminal.term_structure(rows))
     if not rows.drop_nulls("a").is_empty():
-        _show(terminal.smile(rows, quotes))
+        _show(terminal.smile(rows, quotes, width=_chart_width()))
 
 
 def smile(
@@ -121,7 +127,10 @@ def smile(
         )
     quotes = clean_quotes(client, currency, rows["snapshot_ts"][0]) if source == "record" else None
     chosen = expiries[expiry.upper()] if expiry else None
-    _show(_heading(currency, source, rows), terminal.smile(rows, quotes, expiry_ts=chosen))
+    _show(
+        _heading(currency, source, rows),
+        terminal.smile(rows, quotes, expiry_ts=chosen, width=_chart_width()),
+    )
 
 
 def term(currency: Currency = "BTC", at: At = None) -> None:

@@ -50,7 +50,7 @@ class FirstSurface:
             f"({source}, {rows.height} expiries)"
         )
         screen.say(terminal.term_structure(rows))
-        screen.say(terminal.smile(rows))
+        screen.say(terminal.smile(rows, width=min(72, screen.console.width - 10)))
 
     def _look(self) -> tuple[Source, pl.DataFrame] | None:
         from vol_platform.store.client import connect
