@@ -33,7 +33,8 @@ __all__ = ["Account", "capture_files", "replay_capture", "replay_captures"]
 _CAPTURE_SUFFIXES = (".txt", ".raw", ".json", ".jsonl", ".log")
 _COMPRESSIONS = ("", ".gz", ".zst")
 _READY_SECONDS = 60.0
-_REPLAY_SECONDS = 600.0
+_REPLAY_SECONDS = 300.0
+_MOST_CHANNELS = 200
 _ANY_CHANNEL = "deribit_price_index.btc_usd"
 """Subscribed when a capture names no channel: the simulator then sends every frame anyway."""
 
@@ -160,7 +161,7 @@ def replay_capture(settings: Settings, capture: Path) -> Account:
     ):
         said = _run_streamer(
             settings,
-            capture,
+            _write_channels(capture, Path(folder) / "channels"),
             streamer_environment(
                 settings,
                 websocket_url=websocket_url,
@@ -215,14 +216,28 @@ def _frames_sent(process: subprocess.Popen[str]) -> int:
     return int(line.split("capture finished: ")[1].split()[0])
 
 
-def _run_streamer(settings: Settings, capture: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Run the streamer until the exchange closes; returns its accounting."""
+def _write_channels(capture: Path, file: Path) -> Path:
+    """Write down what to subscribe to: one socket's worth, and the simulator sends all there.
+
+    Raw channels want a login that a replay has not; their aggregated twins carry the same data.
+    """
     from vol_platform.simulator.capture import read_capture
 
-    channels = str(capture) if read_capture(capture).channels else _ANY_CHANNEL
+    names = sorted(read_capture(capture).channels)
+    twins = [
+        name.removesuffix(".raw") + ".100ms" if name.endswith(".raw") else name for name in names
+    ]
+    file.write_text("\n".join(twins[:_MOST_CHANNELS] or [_ANY_CHANNEL]) + "\n")
+    return file
+
+
+def _run_streamer(
+    settings: Settings, channels: Path, environment: dict[str, str]
+) -> dict[str, Any]:
+    """Run the streamer until the exchange closes; returns its accounting."""
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "streamer.main", "run", "--channels", channels),
+            *(sys.executable, "-m", "streamer.main", "run", "--channels", str(channels)),
             *("--exit-when-closed", "--json", "--log-level", "error"),
         ],
         capture_output=True,
@@ -234,7 +249,7 @@ def _run_streamer(settings: Settings, capture: Path, environment: dict[str, str]
     if result.returncode != 0:
         last = (result.stderr.strip() or result.stdout.strip() or "it said nothing").splitlines()
         address = f"{settings.clickhouse.host}:{settings.clickhouse.port}"
-        msg = f"the streamer failed on {capture} (store {address}): {last[-1]}"
+        msg = f"the streamer failed (store {address}): {last[-1]}"
         raise LocalStackError(msg)
     said: dict[str, Any] = msgspec.json.decode(result.stdout.strip().splitlines()[-1])
     return said
@@ -245,13 +260,12 @@ def _account(
 ) -> Account:
     from vol_platform.store.client import connect
 
+    of_us: dict[str, object] = {"collector": collector}
+    segments = "SELECT sum(frames) FROM ingest_segments FINAL WHERE collector = {collector:String}"
+    letters = "SELECT count() FROM dead_letters WHERE collector = {collector:String}"
     with connect(settings) as client:
-        of_us: dict[str, object] = {"collector": collector}
-        where = "WHERE collector = {collector:String}"
-        stored = frame(
-            client, f"SELECT sum(frames) FROM ingest_segments FINAL {where}", of_us
-        ).item()  # noqa: S608 - our own text
-        dead = frame(client, f"SELECT count() FROM dead_letters {where}", of_us).item()  # noqa: S608 - our own text
+        stored = frame(client, segments, of_us).item()
+        dead = frame(client, letters, of_us).item()
     return Account(
         capture=capture,
         sent=sent,
