@@ -63,17 +63,20 @@ def columns(names: Sequence[str], values: Sequence[ArrayLike], is_call: ArrayLik
         If an argument is not numeric or the shapes do not broadcast.
     """
     shape: tuple[int, ...]
-    # the common case by far, and the overhead counts at a thousand options: equal 1-d arrays
+    # the common case by far, and its overhead counts at a thousand options: equal 1-d arrays
     if type(is_call) is np.ndarray and is_call.ndim == 1 and is_call.dtype is BOOL:
         shape = is_call.shape
-        if is_call.flags.carray and all(
-            type(value) is np.ndarray
-            and value.shape == shape
-            and value.dtype is FLOAT64
-            and value.flags.carray
-            for value in values
-        ):
-            return list(values), is_call, shape, shape[0]  # type: ignore[arg-type]  # just checked
+        for value in values:
+            if (
+                type(value) is not np.ndarray
+                or value.dtype is not FLOAT64
+                or value.shape != shape
+                or not value.flags.carray
+            ):
+                break
+        else:
+            if is_call.flags.carray:
+                return list(values), is_call, shape, shape[0]  # type: ignore[arg-type]  # checked
 
     arrays = [float_array(name, value) for name, value in zip(names, values, strict=True)]
     flags = call_flags(is_call)
