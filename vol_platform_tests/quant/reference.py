@@ -6,6 +6,7 @@ is the code's own rounding and nothing else.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +104,7 @@ def greeks(forward: Any, strike: Any, expiry_years: Any, vol: Any, is_call: bool
     ]
 
 
+@functools.cache
 def hard_grid(scores: tuple[float, ...] = HARD_SCORES) -> Grid:
     """Out-of-the-money options from one hour to two years, 5 to 500 % volatility, |z| <= 12."""
     rows = []
