@@ -7,8 +7,14 @@ from datetime import datetime
 
 import dagster as dg
 
+from vol_platform.clock import utc_now
 from vol_platform.record.assets import record_assets, record_key
-from vol_platform.record.partitions import contiguous_ranges, hourly_partitions, partition_key
+from vol_platform.record.partitions import (
+    contiguous_ranges,
+    hourly_partitions,
+    partition_key,
+    start_of_hour,
+)
 from vol_platform.record.raw_assets import raw_assets
 from vol_platform.settings import Settings
 
@@ -82,9 +88,16 @@ def materialise_hours(
         resources={"settings": settings},
         executor=dg.in_process_executor,
     ).resolve_job_def("record_hours")
-    groups = list(contiguous_ranges(hours, settings.record.hours_per_run))
-    total = sum(map(len, groups))
     report = HoursReport()
+    wanted = {start_of_hour(hour) for hour in hours}
+    first, now = settings.record.start, utc_now()
+    for hour in sorted(hour for hour in wanted if not first <= hour <= now):
+        report.failed[hour] = (
+            f"hour {partition_key(hour)} cannot be addressed: the record goes from "
+            f"{partition_key(first)} to now; set VOL_RECORD__START earlier if it should hold it"
+        )
+    groups = list(contiguous_ranges(wanted - report.failed.keys(), settings.record.hours_per_run))
+    total = len(wanted)
     for group in groups:
         _run(job, group, instance, report)
         if progress is not None:

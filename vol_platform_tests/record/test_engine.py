@@ -180,6 +180,13 @@ def test_hours_of_a_report_are_materialised_as_assets(database: Settings) -> Non
     assert (runs["run_id"].str.len_chars() == 36).all()
 
 
+def test_an_hour_outside_the_record_is_named_and_runs_nothing(database: Settings) -> None:
+    old = HOUR.replace(year=2019)
+    report = materialise_hours(database, [old])
+    assert report.succeeded == []
+    assert "hour 2019-02-04-15:00 cannot be addressed" in report.failed[old]
+
+
 def test_a_market_without_metadata_is_rejected_and_not_lost(database: Settings) -> None:
     rows = insert_board(database, MOMENTS[:1])
     with connect(database) as client:
