@@ -16,15 +16,13 @@ from vol_platform.quant._problem import (
     GRID_BASE,
     Problem,
     Workspace,
-    new_problem,
-    new_workspace,
 )
 from vol_platform.quant._slices import KNOTS, derivatives
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED, fill_grid, start_slice
 
 __all__ = [
     "BUTTERFLY_ACCEPT", "CALENDAR_ACCEPT", "COLD", "KEEP", "WARM", "at_money_error",
-    "calibrate_rows", "new_problem", "new_workspace",
+    "calibrate_rows",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,6 +37,7 @@ CALENDAR_ACCEPT = 1e-7
 
 _BUTTERFLY_WEIGHT = 100.0
 _ESCALATION = 6.0
+_MAXIMUM_WEIGHT = 1e6
 
 
 @kernel
@@ -111,7 +110,7 @@ def _fit_single(
         start_slice(rows, i, problem, thin, done, deviation)
         _set_prior(rows[i], problem, i, thin[i], deviation)
         problem.butterfly_weight[i] = 0.0
-        steps += fit_range(rows, i, i + 1, problem, work, 5, 12, 1e-3)
+        steps += fit_range(rows, i, i + 1, problem, work, 5, 12, problem.loss.tolerance)
         if residual:
             rows[i, 6] = step
             rows[i, 5] = low - 2.0 * step
@@ -120,7 +119,7 @@ def _fit_single(
     problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
     if begin != KEEP:
         dim = DIM if residual else 5
-        steps += fit_range(rows, i, i + 1, problem, work, dim, 12, 1e-3)
+        steps += fit_range(rows, i, i + 1, problem, work, dim, 12, problem.loss.tolerance)
     done[i] = True
     return steps
 
@@ -181,32 +180,65 @@ def calibrate_rows(
     gap_at = np.zeros(n)
     gap_min[n - 1] = np.inf
     clean = _check(rows, stale, g_min, g_at, gap_min, gap_at)
-    for _ in range(rounds):
-        if clean:
+    for attempt in range(2):
+        for _ in range(rounds):
+            if clean:
+                return True, steps
+            steps += _escalate(rows, problem, work, stale, g_min, g_at, gap_min, gap_at)
+            clean = _check(rows, stale, g_min, g_at, gap_min, gap_at)
+        if clean or attempt == 1:
             break
+        # Some slice is stuck: begin again without its residual and with modest weights.
+        problem.calendar_weight[:] = np.minimum(problem.calendar_weight, 100.0)
         for i in range(n):
-            if g_min[i] < BUTTERFLY_ACCEPT:
-                problem.butterfly_weight[i] *= _ESCALATION
-                _cut(problem, i, g_at[i])
-            if gap_min[i] < 0.0:
-                problem.calendar_weight[i] = max(1.0, _ESCALATION * problem.calendar_weight[i])
-                _cut(problem, i, gap_at[i])
-        i = 0
-        while i < n:
-            # A block is a run of slices tied by active calendar terms.
-            j = i
-            bad = g_min[i] < BUTTERFLY_ACCEPT
-            while j < n - 1 and problem.calendar_weight[j] > 0.0:
-                bad = bad or gap_min[j] < 0.0
-                j += 1
-                bad = bad or g_min[j] < BUTTERFLY_ACCEPT
-            if bad:
-                dim = DIM if use_residual else 5
-                steps += fit_range(rows, i, j + 1, problem, work, dim, 8, 1e-3)
-                stale[i : j + 1] = True
-            i = j + 1
+            stuck = g_min[i] < BUTTERFLY_ACCEPT or gap_min[i] < 0.0
+            stuck = stuck or (i > 0 and gap_min[i - 1] < 0.0)
+            if stuck:
+                deviation = _measure(problem, i)[0]
+                start_slice(rows, i, problem, thin, done, deviation)
+                _set_prior(rows[i], problem, i, thin[i], deviation)
+                problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
+                steps += fit_range(rows, i, i + 1, problem, work, 5, 12, 1e-3)
+                stale[i] = True
         clean = _check(rows, stale, g_min, g_at, gap_min, gap_at)
     return clean, steps
+
+
+@kernel
+def _escalate(
+    rows: FloatArray, problem: Problem, work: Workspace, stale: BoolArray, g_min: FloatArray,
+    g_at: FloatArray, gap_min: FloatArray, gap_at: FloatArray,
+) -> int:  # fmt: skip
+    """Raise the weights where a check failed and fit those blocks again; return the steps."""
+    n = rows.shape[0]
+    steps = 0
+    for i in range(n):
+        if g_min[i] < BUTTERFLY_ACCEPT:
+            weight = _ESCALATION * problem.butterfly_weight[i]
+            problem.butterfly_weight[i] = min(weight, _MAXIMUM_WEIGHT)
+            _cut(problem, i, g_at[i])
+        if gap_min[i] < 0.0:
+            weight = max(1.0, _ESCALATION * problem.calendar_weight[i])
+            problem.calendar_weight[i] = min(weight, _MAXIMUM_WEIGHT)
+            _cut(problem, i, gap_at[i])
+    i = 0
+    while i < n:
+        # A block is a run of slices tied by active calendar terms.
+        j = i
+        bad = g_min[i] < BUTTERFLY_ACCEPT
+        while j < n - 1 and problem.calendar_weight[j] > 0.0:
+            bad = bad or gap_min[j] < 0.0
+            j += 1
+            bad = bad or g_min[j] < BUTTERFLY_ACCEPT
+        if bad:
+            dim = 5
+            for p in range(i, j + 1):
+                if rows[p, 6] > 0.0:
+                    dim = DIM
+            steps += fit_range(rows, i, j + 1, problem, work, dim, 8, 1e-3)
+            stale[i : j + 1] = True
+        i = j + 1
+    return steps
 
 
 @kernel

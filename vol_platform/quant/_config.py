@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from vol_platform.quant._problem import Loss
 from vol_platform.quant.errors import QuantError
 
 __all__ = ["MODELS", "SurfaceConfig"]
@@ -29,14 +30,17 @@ class SurfaceConfig:
         Event-time weight of a weekend second, for interpolation between expiries.
     rounds
         Escalation rounds of the joint fit before the guarantee layer takes over.
+    loss
+        Shape of the loss of a quote.
     """
 
     model: str = "svi"
     residual: bool = True
-    roughness: float = 0.02
+    roughness: float = 0.002
     rich_quotes: int = 8
     weekend_weight: float = 0.85
-    rounds: int = 14
+    rounds: int = 9
+    loss: Loss = field(default_factory=Loss)
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:

@@ -1,10 +1,16 @@
-"""Exact arbitrage checks of slice rows: where is g smallest, where do two slices come nearest.
+"""Exact arbitrage checks of slice rows: proofs by branch and bound, not grids.
 
-Between two knots of its residual a slice is one analytic function, so a check walks through the
-pieces: it samples each piece, brackets every local minimum and polishes it by golden section to
-machine width.  Beyond the residual both wings are hyperbolas.  There `k = m + s sinh(u)` makes the
-half line short, the limits are known in closed form (``g -> (4 - slope^2)/16``, difference of
-slopes), and two hyperbolas meet where a quartic vanishes, whose real roots are all computed.
+Between two knots of its residual a slice is one analytic function whose second and third derivative
+have elementary bounds on any interval (the hyperbola's bend is unimodal, the spline's is linear).
+So a check splits the line into intervals until each one is *proved*:
+
+* butterfly: ``g >= g(centre) - radius sup |g'|``, the bound of g' by interval arithmetic;
+* calendar: ``D >= D(centre) - |D'(centre)| radius + min(inf D'', 0) radius^2 / 2`` for
+  ``D = w_far - w_near``.
+
+Beyond the residual both wings are hyperbolas, ``w = c + slope k + mean (root - x)`` with a last term
+that decreases to zero; from some point on that proves the whole remaining half line.  Where two
+hyperbolas meet is, besides, a quartic whose real roots can be listed.
 """
 
 from __future__ import annotations
@@ -21,138 +27,324 @@ __all__ = ["butterfly_minimum", "calendar_minimum", "hyperbola_crossings"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_GOLDEN = 0.3819660112501051
-_PIECE_SAMPLES = 6
-_WING_SAMPLES = 40
-_WING_REACH = 12.0
+BUTTERFLY_PROOF = 1e-4
+"""Intervals are split until g is proved to be above this; the fit keeps g above twice as much."""
+
+CALENDAR_PROOF = 5e-8
+"""The same for the calendar gap, relative to the near slice's variance at the money."""
+
+_MAXIMUM_INTERVALS = 20_000
+_STACK = 256
 
 
 @kernel
-def _objective(first: FloatArray, second: FloatArray, use_pair: bool, k: float) -> float:
-    w, w1, w2 = derivatives(first, k)
-    if use_pair:
-        return float(derivatives(second, k)[0] - w)
-    if w <= 0.0:
-        return float(-1.0 + w)
-    return float(butterfly_value(w, w1, w2, k))
+def _bend_bounds(row: FloatArray, p: float, q: float) -> tuple[float, float]:
+    """Bounds of w'' on an interval that holds no knot inside."""
+    x0 = p - row[3]
+    x1 = q - row[3]
+    s = row[4]
+    top = 0.5 * (row[1] + row[2]) * s * s
+    far = max(abs(x0), abs(x1))
+    near = 0.0 if x0 <= 0.0 <= x1 else min(abs(x0), abs(x1))
+    near = near * near + s * s
+    far = far * far + s * s
+    low = top / (far * math.sqrt(far))
+    high = top / (near * math.sqrt(near))
+    left, right, _ = _spline_bend(row, p, q)
+    return low + min(left, right), high + max(left, right)
 
 
 @kernel
-def _polish(
-    first: FloatArray, second: FloatArray, use_pair: bool, left: float, mid: float, right: float
-) -> tuple[float, float]:
-    """Golden section inside a bracket left < mid < right; returns (k, value)."""
-    best_k = mid
-    best = _objective(first, second, use_pair, mid)
-    for _ in range(40):
-        if right - left <= 1e-9 * (1.0 + abs(best_k)):
-            break
-        if best_k - left > right - best_k:
-            trial = best_k - _GOLDEN * (best_k - left)
+def _spline_bend(row: FloatArray, p: float, q: float) -> tuple[float, float, float]:
+    """Second derivative of the residual at both ends, and its third, on a knot-free interval."""
+    h = row[6]
+    if h <= 0.0:
+        return 0.0, 0.0, 0.0
+    offset = (0.5 * (p + q) - row[5]) / h
+    if offset <= 0.0 or offset >= KNOTS + 3.0:
+        return 0.0, 0.0, 0.0
+    cell = int(offset)
+    c = np.zeros(4)
+    for piece in range(4):
+        j = cell - 3 + piece
+        if 0 <= j < KNOTS:
+            c[piece] = row[7 + j]
+    # Second differences at both knots of the cell; linear between.
+    at_left = (c[0] - 2.0 * c[1] + c[2]) / (h * h)
+    at_right = (c[1] - 2.0 * c[2] + c[3]) / (h * h)
+    slope = (at_right - at_left) / h
+    begin = row[5] + cell * h
+    return at_left + slope * (p - begin), at_left + slope * (q - begin), slope
+
+
+@kernel
+def _third_bounds(row: FloatArray, p: float, q: float) -> tuple[float, float]:
+    """Bounds of w''' on a knot-free interval."""
+    s = row[4]
+    top = -3.0 * 0.5 * (row[1] + row[2]) * s * s
+    x0 = p - row[3]
+    x1 = q - row[3]
+    square = x0 * x0 + s * s
+    value = top * x0 / (square * square * math.sqrt(square))
+    low = value
+    high = value
+    square = x1 * x1 + s * s
+    value = top * x1 / (square * square * math.sqrt(square))
+    low = min(low, value)
+    high = max(high, value)
+    turning = 0.5 * s  # x / root^5 is extreme at +-s/2
+    square = turning * turning + s * s
+    extreme = top * turning / (square * square * math.sqrt(square))
+    if x0 < turning < x1:
+        low = min(low, extreme)
+    if x0 < -turning < x1:
+        high = max(high, -extreme)
+    _, _, slope = _spline_bend(row, p, q)
+    return low + slope, high + slope
+
+
+@kernel
+def _times(a0: float, a1: float, b0: float, b1: float) -> tuple[float, float]:
+    """Product of two intervals."""
+    p = a0 * b0
+    q = a0 * b1
+    r = a1 * b0
+    s = a1 * b1
+    return min(p, q, r, s), max(p, q, r, s)
+
+
+@kernel
+def _slope_bound(row: FloatArray, p: float, q: float, w: float, w1: float) -> float:
+    """Bound of |g'| on a knot-free interval with centre values w, w1; infinite if w may vanish."""
+    radius = 0.5 * (q - p)
+    b0, b1 = _bend_bounds(row, p, q)
+    t0, t1 = _third_bounds(row, p, q)
+    change = radius * max(abs(b0), abs(b1))
+    f0 = w1 - change
+    f1 = w1 + change
+    change = radius * max(abs(f0), abs(f1))
+    if w - change <= 0.0:
+        return np.inf
+    i0 = 1.0 / (w + change)  # 1/w
+    i1 = 1.0 / (w - change)
+    z0, z1 = _times(f0, f1, i0, i1)  # w'/w
+    y0, y1 = _times(p, q, z0, z1)  # k w'/w
+    a0 = 1.0 - 0.5 * y1
+    a1 = 1.0 - 0.5 * y0
+    # g' = A (k w'/w - 1) w'/w + w' (w'/w)^2 / 4 - A k w''/w - w' w'' (1/w + 1/4)/2 + w'''/2
+    u0, u1 = _times(y0 - 1.0, y1 - 1.0, z0, z1)
+    v0, v1 = _times(p, q, i0, i1)
+    v0, v1 = _times(v0, v1, b0, b1)
+    u0, u1 = _times(a0, a1, u0 - v1, u1 - v0)
+    z = max(abs(z0), abs(z1))
+    g0 = u0 + 0.5 * t0
+    g1 = u1 + 0.5 * t1
+    square1 = 0.25 * z * z
+    c0, c1 = _times(f0, f1, 0.0, square1)
+    d0, d1 = _times(f0, f1, b0, b1)
+    e0, e1 = _times(d0, d1, 0.5 * i0 + 0.125, 0.5 * i1 + 0.125)
+    g0 += c0 - e1
+    g1 += c1 - e0
+    return float(max(abs(g0), abs(g1)))
+
+
+@kernel
+def _interval_minimum(
+    row: FloatArray, far: FloatArray, use_pair: bool, p: float, q: float, proof: float,
+    best_k: float, best: float, budget: int,
+) -> tuple[float, float, int]:  # fmt: skip
+    """Smallest value on a knot-free interval: (place, value, intervals left).
+
+    The value is exact to the proof level: either every point is proved to be above `proof`, or the
+    returned value is below it.
+    """
+    lefts = np.empty(_STACK)
+    rights = np.empty(_STACK)
+    lefts[0] = p
+    rights[0] = q
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        a = lefts[depth]
+        b = rights[depth]
+        centre = 0.5 * (a + b)
+        budget -= 1
+        w, w1, w2 = derivatives(row, centre)
+        if use_pair:
+            wf, wf1, _ = derivatives(far, centre)
+            value = wf - w
+            _, near_high = _bend_bounds(row, a, b)
+            far_low, _ = _bend_bounds(far, a, b)
+            radius = 0.5 * (b - a)
+            sag = 0.5 * min(far_low - near_high, 0.0) * radius * radius
+            bound = value - abs(wf1 - w1) * radius + sag
+        elif w > 0.0:
+            value = butterfly_value(w, w1, w2, centre)
+            bound = value - 0.5 * (b - a) * _slope_bound(row, a, b, w, w1)
         else:
-            trial = best_k + _GOLDEN * (right - best_k)
-        value = _objective(first, second, use_pair, trial)
+            value = -1.0 + w
+            bound = -np.inf
         if value < best:
-            if trial < best_k:
-                right = best_k
-            else:
-                left = best_k
-            best_k, best = trial, value
-        elif trial < best_k:
-            left = trial
-        else:
-            right = trial
-    return best_k, best
+            best = value
+            best_k = centre
+        if bound >= proof or (best < proof and bound >= best - 0.1 * abs(best)):
+            continue
+        if budget <= 0 or b - a <= 1e-7 * (1.0 + abs(centre)) or depth + 2 > _STACK:
+            if best >= proof:
+                best = 0.5 * proof  # not proved within the budget: count as a failure
+                best_k = centre
+            continue
+        lefts[depth] = a
+        rights[depth] = centre
+        lefts[depth + 1] = centre
+        rights[depth + 1] = b
+        depth += 2
+    return best_k, best, budget
 
 
 @kernel
-def sample_points(first: FloatArray, second: FloatArray, use_pair: bool) -> FloatArray:
-    """Increasing points that resolve every piece of one or two rows, wings included."""
-    low = first[3]
-    high = first[3]
-    step = first[4]
-    rows = 2 if use_pair else 1
-    for index in range(rows):
-        row = first if index == 0 else second
-        if row[6] > 0.0:
-            low = min(low, row[5])
-            high = max(high, row[5] + (KNOTS + 3) * row[6])
-        low = min(low, row[3])
-        high = max(high, row[3])
-        step = max(step, row[4])
-    count = 2 * _WING_SAMPLES * rows
-    for index in range(rows):
-        row = first if index == 0 else second
-        if row[6] > 0.0:
-            count += (KNOTS + 3) * _PIECE_SAMPLES + 1
-    points = np.empty(count)
-    at = 0
-    for index in range(rows):
-        row = first if index == 0 else second
-        for i in range(2 * _WING_SAMPLES):
-            # Wings in the hyperbola's own angle; half a step off the centre keeps points distinct.
-            u = (i + 0.5 - _WING_SAMPLES) * _WING_REACH / _WING_SAMPLES
-            points[at] = row[3] + row[4] * math.sinh(u)
-            at += 1
-        if row[6] > 0.0:
-            for i in range((KNOTS + 3) * _PIECE_SAMPLES + 1):
-                points[at] = row[5] + row[6] * i / _PIECE_SAMPLES
-                at += 1
-    points.sort()
-    return points
+def _breaks(row: FloatArray, far: FloatArray, use_pair: bool) -> FloatArray:
+    """Sort the points that split the middle of the line into knot-free intervals."""
+    points = np.empty(2 * (KNOTS + 4) + 6)
+    count = 0
+    for index in range(2 if use_pair else 1):
+        one = row if index == 0 else far
+        if one[6] > 0.0:
+            for j in range(KNOTS + 4):
+                points[count] = one[5] + j * one[6]
+                count += 1
+        for j in range(3):
+            points[count] = one[3] + (j - 1) * one[4]
+            count += 1
+    out = points[:count].copy()
+    out.sort()
+    return out
 
 
 @kernel
-def _minimum(first: FloatArray, second: FloatArray, use_pair: bool) -> tuple[float, float]:
-    points = sample_points(first, second, use_pair)
-    n = points.size
-    values = np.empty(n)
-    for i in range(n):
-        values[i] = _objective(first, second, use_pair, points[i])
-    lowest = 0
-    for i in range(n):
-        if values[i] < values[lowest]:
-            lowest = i
-    best_k = points[lowest]
-    best = values[lowest]
-    for i in range(1, n - 1):
-        if values[i] <= values[i - 1] and values[i] <= values[i + 1]:
-            # A parabola through the bracket tells whether polishing can reach the best so far.
-            drop = max(values[i - 1], values[i + 1]) - values[i]
-            if values[i] - drop <= best or values[i] - drop <= 0.0:
-                k, value = _polish(first, second, use_pair, points[i - 1], points[i], points[i + 1])
-                if value < best:
-                    best_k, best = k, value
-    return best_k, best
+def _tail_is_proved(row: FloatArray, k: float, proof: float) -> bool:
+    """Prove g >= proof on [k, inf) for a hyperbola whose right wing starts before k > 0."""
+    slope = row[2]
+    mean = 0.5 * (row[1] + row[2])
+    w, w1, _ = derivatives(row, k)
+    if w1 < 0.0 or w <= 0.0:
+        return False
+    # w = c + slope k + mean (root - x), the last term positive: k w'/w <= slope k/(c + slope k).
+    c = row[0] - slope * row[3]
+    share = 0.5
+    if c < 0.0:
+        if c + slope * k <= 0.0:
+            return False
+        share = 0.5 * slope * k / (c + slope * k)
+    if mean <= 0.0 or share >= 1.0:
+        return False
+    a = 1.0 - share
+    return bool(a * a - 0.25 * slope * slope * (1.0 / w + 0.25) >= proof)
+
+
+@kernel
+def _mirror(row: FloatArray) -> FloatArray:
+    """Return the hyperbola of a row reflected at k = 0, without residual."""
+    out = row.copy()
+    out[1] = row[2]
+    out[2] = row[1]
+    out[3] = -row[3]
+    out[6] = 0.0
+    return out
 
 
 @kernel
 def butterfly_minimum(row: FloatArray) -> tuple[float, float]:
-    """Where Durrleman's g is smallest on the whole line, and its value (limits included).
+    """Where Durrleman's g is smallest on the whole line, and its value.
 
-    A value that is not finite or negative means butterfly arbitrage.
+    A value of at least `BUTTERFLY_PROOF` is a proof; below it, g really is that small at that
+    place (or the search ended without a proof, which also counts as a failure).
     """
-    k, value = _minimum(row, row, False)
-    for slope in (row[1], row[2]):
-        limit = (4.0 - slope * slope) / 16.0
-        if limit < value:
-            value = limit
-            k = -np.inf if slope == row[1] else np.inf
-    return k, value
+    best = (4.0 - max(row[1], row[2]) ** 2) / 16.0
+    best_k = np.inf if row[2] >= row[1] else -np.inf
+    budget = _MAXIMUM_INTERVALS
+    points = _breaks(row, row, False)
+    for i in range(points.size - 1):
+        if points[i + 1] > points[i]:
+            best_k, best, budget = _interval_minimum(
+                row, row, False, points[i], points[i + 1], BUTTERFLY_PROOF, best_k, best, budget
+            )
+    for side in range(2):
+        one = row.copy() if side == 0 else _mirror(row)
+        one[6] = 0.0
+        sign = 1.0 if side == 0 else -1.0
+        begin = points[points.size - 1] if side == 0 else -points[0]
+        step = max(row[4], 1e-4)
+        place = np.inf
+        value = best
+        for _ in range(80):
+            if begin > 0.0 and _tail_is_proved(one, begin, BUTTERFLY_PROOF):
+                break
+            place, value, budget = _interval_minimum(
+                one, one, False, begin, begin + step, BUTTERFLY_PROOF, place, value, budget
+            )
+            begin += step
+            step *= 1.5
+        else:
+            value = min(value, 0.5 * BUTTERFLY_PROOF)
+            place = begin
+        if value < best:
+            best = value
+            best_k = sign * place
+    return best_k, best
 
 
 @kernel
 def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
     """Where ``w_far - w_near`` is smallest on the whole line, and its value.
 
-    Wings in the wrong order give ``-inf`` at the infinite end: they cross somewhere.
+    Wings in the wrong order give minus infinity at the infinite end: they cross somewhere.  A value
+    of at least ``CALENDAR_PROOF * w_near(0)`` is a proof.
     """
     if far[1] < near[1]:
         return -np.inf, -np.inf
     if far[2] < near[2]:
         return np.inf, -np.inf
-    at, gap = _minimum(near, far, True)
-    return at, gap
+    proof = CALENDAR_PROOF * abs(derivatives(near, 0.0)[0])
+    points = _breaks(near, far, True)
+    best = np.inf
+    best_k = 0.0
+    budget = _MAXIMUM_INTERVALS
+    for i in range(points.size - 1):
+        if points[i + 1] > points[i]:
+            best_k, best, budget = _interval_minimum(
+                near, far, True, points[i], points[i + 1], proof, best_k, best, budget
+            )
+    for side in range(2):
+        one = near.copy() if side == 0 else _mirror(near)
+        two = far.copy() if side == 0 else _mirror(far)
+        one[6] = 0.0
+        two[6] = 0.0
+        sign = 1.0 if side == 0 else -1.0
+        begin = points[points.size - 1] if side == 0 else -points[0]
+        step = max(one[4], two[4])
+        place = np.inf
+        value = best
+        for _ in range(80):
+            # Beyond `begin`: gap >= straight line - mean_near (root - x), both monotone.
+            x = begin - one[3]
+            excess = 0.5 * (one[1] + one[2]) * (math.sqrt(x * x + one[4] * one[4]) - x)
+            line = (two[0] - two[2] * two[3]) - (one[0] - one[2] * one[3])
+            line += (two[2] - one[2]) * begin
+            if line - excess >= proof:
+                break
+            place, value, budget = _interval_minimum(
+                one, two, True, begin, begin + step, proof, place, value, budget
+            )
+            begin += step
+            step *= 1.5
+        else:
+            value = min(value, 0.5 * proof)
+            place = begin
+        if value < best:
+            best = value
+            best_k = sign * place
+    return best_k, best
 
 
 def hyperbola_crossings(near: FloatArray, far: FloatArray) -> FloatArray:

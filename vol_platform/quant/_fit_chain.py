@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vol_platform.quant._board import Board, FitQuotes
 from vol_platform.quant._calibrate import COLD, KEEP, WARM, at_money_error, calibrate_rows
 from vol_platform.quant._config import SurfaceConfig
-from vol_platform.quant._guarantee import guarantee
+from vol_platform.quant._guarantee import check_rows, essvi_target, guarantee
 from vol_platform.quant._problem import new_problem, new_workspace
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
@@ -151,13 +151,18 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
             offsets.astype(np.int64), quotes.k[chosen], quotes.mid[chosen], quotes.half[chosen],
             quotes.unit[chosen], quotes.kind[chosen], quotes.weight[chosen],
             board.expiry_years[active],
+            config.loss,
         )  # fmt: skip
-        clean, steps = calibrate_rows(
-            rows, problem, new_workspace(n), np.array(thin, dtype=np.int64), start,
-            config.roughness, config.residual, config.rounds, g_minimum, gap_minimum,
-        )  # fmt: skip
-        if not clean:
-            rows, repaired, g_minimum, gap_minimum = guarantee(rows)
+        if config.model == "svi":
+            clean, steps = calibrate_rows(
+                rows, problem, new_workspace(n), np.array(thin, dtype=np.int64), start,
+                config.roughness, config.residual, config.rounds, g_minimum, gap_minimum,
+            )  # fmt: skip
+            if not clean:
+                rows, repaired, g_minimum, gap_minimum = guarantee(rows, essvi_target(problem))
+        else:
+            rows = essvi_target(problem, config.model)
+            g_minimum, gap_minimum = check_rows(rows)
         vol_error = at_money_error(rows, problem)
     return ChainFit(
         active=np.array(active, dtype=np.int64),

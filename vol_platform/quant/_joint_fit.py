@@ -29,9 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-INSIDE_WEIGHT = 0.03
-BAND = 0.85
-HUBER = 0.4
 BUTTERFLY_MARGIN = 2e-3
 CALENDAR_MARGIN = 0.02
 WING_MARGIN = 1e-4
@@ -102,7 +99,9 @@ def row_gradient(row: FloatArray, k: float, order: int, index: IntArray, out: Fl
 
 
 @kernel
-def _quote_loss(error: float, half: float, unit: float, kind: int) -> tuple[float, float, float]:
+def _quote_loss(
+    error: float, half: float, unit: float, kind: int, loss: Loss
+) -> tuple[float, float, float]:
     """Cost, slope and curvature in `error` (volatility) of one quote.
 
     `kind` 0 is two-sided, 1 an upper bound (ask only), 2 a lower bound (bid only).
@@ -111,22 +110,22 @@ def _quote_loss(error: float, half: float, unit: float, kind: int) -> tuple[floa
     slope = 0.0
     curvature = 0.0
     sign = 1.0 if error >= 0.0 else -1.0
-    excess = (abs(error) - BAND * half) / unit
+    excess = (abs(error) - loss.band * half) / unit
     if kind == 0:
         u = error / unit
-        cost = 0.5 * INSIDE_WEIGHT * u * u
-        slope = INSIDE_WEIGHT * u
-        curvature = INSIDE_WEIGHT
+        cost = 0.5 * loss.inside_weight * u * u
+        slope = loss.inside_weight * u
+        curvature = loss.inside_weight
     elif kind == 1:
         excess = error / unit
         sign = 1.0
     else:
         excess = -error / unit
         sign = -1.0
-    if excess > HUBER:
-        cost += HUBER * (excess - 0.5 * HUBER)
-        slope += sign * HUBER
-        curvature += HUBER / excess
+    if excess > loss.huber:
+        cost += loss.huber * (excess - 0.5 * loss.huber)
+        slope += sign * loss.huber
+        curvature += loss.huber / excess
     elif excess > 0.0:
         cost += 0.5 * excess * excess
         slope += sign * excess
@@ -165,7 +164,7 @@ def _quote_terms(
             return np.inf
         vol = math.sqrt(w / T)
         cost, slope, curvature = _quote_loss(
-            vol - problem.mid[q], problem.half[q], problem.unit[q], problem.kind[q]
+            vol - problem.mid[q], problem.half[q], problem.unit[q], problem.kind[q], problem.loss
         )
         total += problem.weight[q] * cost
         if want_step and curvature != 0.0:

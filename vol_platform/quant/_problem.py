@@ -9,7 +9,16 @@ import numpy.typing as npt
 
 from vol_platform.quant._slices import KNOTS
 
-__all__ = ["DIM", "GRID", "GRID_BASE", "Problem", "Workspace", "new_problem", "new_workspace"]
+__all__ = [
+    "DIM",
+    "GRID",
+    "GRID_BASE",
+    "Loss",
+    "Problem",
+    "Workspace",
+    "new_problem",
+    "new_workspace",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -22,6 +31,27 @@ GRID_WING = 8
 GRID_BASE = GRID_INSIDE + 2 * GRID_WING
 GRID = GRID_BASE + 16
 """Constraint points of a slice: inside the quotes, in both wings, and room for cuts."""
+
+
+class Loss(NamedTuple):
+    """Shape of the loss of a two-sided quote, in units of its half spread.
+
+    Attributes
+    ----------
+    inside_weight
+        Weight of the quadratic that pulls to the mid everywhere.
+    band
+        Part of the half spread that is free of any other cost: the dead zone.
+    huber
+        Distance outside the band from which the cost grows linearly only.
+    tolerance
+        A single fit ends when a step gains less than this part of the cost.
+    """
+
+    inside_weight: float = 0.15
+    band: float = 0.75
+    huber: float = 0.3
+    tolerance: float = 1e-3
 
 
 class Problem(NamedTuple):
@@ -50,6 +80,7 @@ class Problem(NamedTuple):
     cuts: IntArray
     butterfly_weight: FloatArray
     calendar_weight: FloatArray
+    loss: Loss
 
 
 class Workspace(NamedTuple):
@@ -72,6 +103,7 @@ def new_problem(
     kind: IntArray,
     weight: FloatArray,
     years: FloatArray,
+    loss: Loss,
 ) -> Problem:
     """Problem of the given quotes; everything else is filled in by the calibration."""
     n = years.size
@@ -95,6 +127,7 @@ def new_problem(
         cuts=np.zeros(n, dtype=np.int64),
         butterfly_weight=np.zeros(n),
         calendar_weight=np.zeros(n),
+        loss=loss,
     )
 
 

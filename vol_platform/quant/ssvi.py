@@ -1,0 +1,227 @@
+"""SSVI and eSSVI: whole surfaces in three numbers an expiry, free of arbitrage by construction.
+
+    w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)),   psi = theta phi
+
+SSVI (Gatheral and Jacquier 2014) has one ``rho`` and a function ``phi(theta)``, here the power law
+``phi = eta / (theta^gamma (1 + theta)^(1 - gamma))``.  eSSVI (Hendriks and Martini 2019) lets ``rho``
+change with the expiry.  The global fit of Mingone (2022) writes every arbitrage-free eSSVI chain as
+a point of a box, so that an unconstrained least squares stays inside.
+
+The calendar conditions between two eSSVI slices used here (``theta`` and ``psi`` grow,
+``|rho2 psi2 - rho1 psi1| <= psi2 - psi1``, ``phi`` does not grow) are sufficient and survive
+Pasquazzi's correction (2023) of the published crossing proposition, which concerned the necessary
+part; whether two given slices cross is decided exactly by `vol_platform.quant.arbitrage`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import least_squares
+from scipy.special import expit
+
+from vol_platform.quant._slices import ROW
+from vol_platform.quant.errors import QuantError
+
+__all__ = [
+    "EssviChain",
+    "butterfly_free",
+    "calendar_free",
+    "fit",
+    "power_law_phi",
+    "power_law_ssvi_free",
+    "to_raw_rows",
+    "total_variance",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_INSIDE = 0.995
+"""Every cap is used up to this part only, so that rounding cannot cross it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EssviChain:
+    """Parameters of a chain of slices, one entry per expiry.
+
+    Attributes
+    ----------
+    theta
+        Total variance at the money.
+    rho
+        Skew, in (-1, 1).
+    psi
+        ``theta phi``: the sum of the wing slopes.
+    """
+
+    theta: FloatArray
+    rho: FloatArray
+    psi: FloatArray
+
+
+def total_variance(
+    k: npt.ArrayLike, theta: npt.ArrayLike, rho: npt.ArrayLike, phi: npt.ArrayLike
+) -> FloatArray:
+    """Total variance of an (e)SSVI slice; everything broadcasts."""
+    x, level, skew, curve = (np.asarray(v, dtype=np.float64) for v in (k, theta, rho, phi))
+    y = curve * x
+    root = np.sqrt((y + skew) ** 2 + 1.0 - skew**2)
+    return np.asarray(0.5 * level * (1.0 + skew * y + root))
+
+
+def power_law_phi(theta: npt.ArrayLike, eta: float, gamma: float) -> FloatArray:
+    """``eta / (theta^gamma (1 + theta)^(1 - gamma))`` (Gatheral and Jacquier 2014, Remark 4.4)."""
+    level = np.asarray(theta, dtype=np.float64)
+    return np.asarray(eta / (level**gamma * (1.0 + level) ** (1.0 - gamma)))
+
+
+def power_law_ssvi_free(rho: float, eta: float, gamma: float) -> bool:
+    """Whether power-law SSVI is butterfly-free at every theta: eta (1 + |rho|) <= 2."""
+    return 0.0 < gamma <= 0.5 and eta * (1.0 + abs(rho)) <= 2.0
+
+
+def butterfly_free(
+    theta: npt.ArrayLike, rho: npt.ArrayLike, phi: npt.ArrayLike
+) -> npt.NDArray[np.bool_]:
+    """Sufficient condition of Gatheral and Jacquier (2014, Theorem 4.2), element by element.
+
+    ``theta phi (1 + |rho|) < 4`` and ``theta phi^2 (1 + |rho|) <= 4``.
+    """
+    level, skew, curve = (np.asarray(v, dtype=np.float64) for v in (theta, rho, phi))
+    wing = 1.0 + np.abs(skew)
+    return np.asarray((level * curve * wing < 4.0) & (level * curve**2 * wing <= 4.0))
+
+
+def calendar_free(chain: EssviChain) -> npt.NDArray[np.bool_]:
+    """Sufficient condition for each neighbouring pair of a chain not to cross; shape (n - 1,)."""
+    theta, rho, psi = chain.theta, chain.rho, chain.psi
+    growth = np.diff(psi)
+    phi = psi / theta
+    return np.asarray(
+        (np.diff(theta) >= 0)
+        & (growth >= 0)
+        & (np.abs(np.diff(rho * psi)) <= growth + 1e-15)
+        & (np.diff(phi) <= 1e-12 * phi[:-1])
+    )
+
+
+def to_raw_rows(chain: EssviChain) -> FloatArray:
+    """Slice rows (see `_slices`) of a chain: eSSVI slices are raw SVI slices."""
+    theta, rho, psi = chain.theta, chain.rho, chain.psi
+    phi = psi / theta
+    rows = np.zeros((theta.size, ROW))
+    rows[:, 0] = 0.5 * theta * (1.0 - rho * rho)
+    rows[:, 1] = 0.5 * psi * (1.0 - rho)
+    rows[:, 2] = 0.5 * psi * (1.0 + rho)
+    rows[:, 3] = -rho / phi
+    rows[:, 4] = np.sqrt(1.0 - rho * rho) / phi
+    return rows
+
+
+def _mingone(parameters: FloatArray, n: int) -> EssviChain:
+    """Map n skews, n variance increments (log) and n position variables to an eSSVI chain."""
+    rho = 0.98 * np.tanh(parameters[:n])
+    increment = np.exp(np.clip(parameters[n : 2 * n], -40.0, 10.0))
+    position = expit(parameters[2 * n :])
+    growth = np.ones(n)
+    growth[1:] = np.maximum((1.0 + rho[:-1]) / (1.0 + rho[1:]), (1.0 - rho[:-1]) / (1.0 - rho[1:]))
+    theta = np.empty(n)
+    theta[0] = increment[0]
+    for i in range(1, n):
+        theta[i] = theta[i - 1] * growth[i] + increment[i]
+    wing = 1.0 + np.abs(rho)
+    cap = _INSIDE * np.minimum(4.0 / wing, np.sqrt(4.0 * theta / wing))
+    # What psi_i may be is limited by every later cap, pulled back through the growth between.
+    for i in range(n - 2, -1, -1):
+        cap[i] = min(cap[i], _INSIDE * cap[i + 1] / growth[i + 1])
+    psi = np.empty(n)
+    psi[0] = position[0] * cap[0]
+    for i in range(1, n):
+        low = psi[i - 1] * growth[i]
+        high = min(psi[i - 1] * theta[i] / theta[i - 1], cap[i])
+        psi[i] = low + position[i] * max(high - low, 0.0)
+    return EssviChain(theta, rho, psi)
+
+
+def _power_law(parameters: FloatArray, n: int) -> EssviChain:
+    """Map n variance increments (log), rho, eta and gamma to an SSVI chain."""
+    theta = np.cumsum(np.exp(np.clip(parameters[:n], -40.0, 10.0)))
+    rho = 0.98 * math.tanh(parameters[n])
+    eta = _INSIDE * 2.0 / (1.0 + abs(rho)) * float(expit(parameters[n + 1]))
+    gamma = 0.5 * float(expit(parameters[n + 2]))
+    return EssviChain(theta, np.full(n, rho), theta * power_law_phi(theta, eta, gamma))
+
+
+def fit(
+    offsets: npt.ArrayLike,
+    k: npt.ArrayLike,
+    mid_vol: npt.ArrayLike,
+    half_spread: npt.ArrayLike,
+    expiry_years: npt.ArrayLike,
+    *,
+    model: str = "essvi",
+) -> EssviChain:
+    """Fit a whole chain by global least squares, arbitrage-free by construction.
+
+    Parameters
+    ----------
+    offsets
+        Quotes of expiry i are ``offsets[i] .. offsets[i+1]-1``; shape (n + 1,).
+    k, mid_vol, half_spread
+        Log-moneyness, volatility and half of its spread (decimals), flat; an error is measured in
+        half spreads, and large ones count linearly.
+    expiry_years
+        ACT/365, increasing, shape (n,).
+    model
+        ``essvi`` (Mingone's box) or ``ssvi`` (one rho, power law).
+
+    Returns
+    -------
+    EssviChain
+        Satisfies `butterfly_free` and `calendar_free`.
+
+    Raises
+    ------
+    QuantError
+        Unknown model, no expiry, or an expiry without quotes.
+    """
+    bounds = np.asarray(offsets, dtype=np.int64)
+    x, vol, half = (np.asarray(v, dtype=np.float64) for v in (k, mid_vol, half_spread))
+    years = np.asarray(expiry_years, dtype=np.float64)
+    n = years.size
+    counts = np.diff(bounds)
+    if model not in ("essvi", "ssvi"):
+        msg = f"model must be essvi or ssvi, was {model!r}"
+        raise QuantError(msg)
+    if n == 0 or counts.size != n or (counts < 1).any():
+        msg = f"every expiry needs at least one quote; counts were {counts.tolist()}"
+        raise QuantError(msg)
+    at_money = np.array(
+        [vol[first + int(np.argmin(np.abs(x[first:last])))] for first, last in pairwise(bounds)]
+    )
+    theta = np.maximum.accumulate(at_money**2 * years)
+    increment = np.log(np.maximum(np.diff(theta, prepend=0.0), 1e-3 * theta))
+    unit = np.maximum(half, 1e-3)
+    index = np.repeat(np.arange(n), counts)
+    chain_of = _mingone if model == "essvi" else _power_law
+    start = (
+        np.concatenate([np.full(n, -0.1), increment, np.zeros(n)])
+        if model == "essvi"
+        else np.concatenate([increment, [-0.1, 0.0, 2.0]])
+    )
+
+    def residuals(parameters: FloatArray) -> FloatArray:
+        chain = chain_of(parameters, n)
+        phi = chain.psi / chain.theta
+        w = total_variance(x, chain.theta[index], chain.rho[index], phi[index])
+        return np.asarray((np.sqrt(w / years[index]) - vol) / unit)
+
+    solution = least_squares(
+        residuals, start, loss="soft_l1", method="trf", max_nfev=60, x_scale=1.0
+    )
+    return chain_of(np.asarray(solution.x, dtype=np.float64), n)
