@@ -8,8 +8,8 @@ So a check splits the line into intervals until each one is *proved*:
 * calendar: ``D >= D(centre) - |D'(centre)| radius + min(inf D'', 0) radius^2 / 2`` for
   ``D = w_far - w_near``.
 
-Beyond the residual both wings are hyperbolas, ``w = c + slope k + mean (root - x)`` with a last term
-that decreases to zero; from some point on that proves the whole remaining half line.  Where two
+Beyond the residual both wings are hyperbolas, ``w = c + slope k + mean (root - x)``, whose last
+term decreases to zero; from some point on that proves the whole remaining half line.  Where two
 hyperbolas meet is, besides, a quartic whose real roots can be listed.
 """
 
@@ -216,9 +216,14 @@ def _breaks(row: FloatArray, far: FloatArray, use_pair: bool) -> FloatArray:
         for j in range(3):
             points[count] = one[3] + (j - 1) * one[4]
             count += 1
-    out = points[:count].copy()
-    out.sort()
-    return out
+    for i in range(1, count):
+        value = points[i]
+        j = i - 1
+        while j >= 0 and points[j] > value:
+            points[j + 1] = points[j]
+            j -= 1
+        points[j + 1] = value
+    return points[:count]
 
 
 @kernel

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._board import Board, FitQuotes
-from vol_platform.quant._calibrate import COLD, KEEP, WARM, at_money_error, calibrate_rows
+from vol_platform.quant._calibrate import COLD, KEEP, WARM, Calibration, at_money_error
 from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._guarantee import check_rows, essvi_target, guarantee
-from vol_platform.quant._problem import new_problem, new_workspace
+from vol_platform.quant._problem import Problem, fresh_constraints, new_problem
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
 
@@ -42,8 +42,8 @@ class PreviousSurface(Protocol):
         """Slice rows of the fitted expiries."""
 
     @property
-    def fingerprints(self) -> tuple[bytes, ...]:
-        """What each fitted expiry was fitted to; empty when not known."""
+    def fit(self) -> ChainFit | None:
+        """How it was fitted; None when it was rebuilt from its rows."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,6 +69,8 @@ class ChainFit:
         Standard error of the at-the-money volatility, decimal.
     fingerprints
         Forward and quotes each slice was fitted to.
+    butterfly_weight, calendar_weight
+        Weights of the constraints at the end: a warm start takes them over.
     steps
         Levenberg-Marquardt steps spent.
     """
@@ -82,6 +84,8 @@ class ChainFit:
     gap_minimum: FloatArray
     vol_error: FloatArray
     fingerprints: tuple[bytes, ...]
+    butterfly_weight: FloatArray
+    calendar_weight: FloatArray
     steps: int
 
 
@@ -115,6 +119,33 @@ def _fingerprint(board: Board, i: int) -> bytes:
     )  # fmt: skip
 
 
+def _earlier(board: Board, previous: PreviousSurface | None, active: list[int]) -> list[int]:
+    """Return the place of each expiry among the earlier surface's fitted ones, -1 for none."""
+    if previous is None:
+        return [-1] * len(active)
+    known = {previous.expiry_ts[at]: j for j, at in enumerate(previous.active.tolist())}
+    return [known.get(board.expiry_ts[i], -1) for i in active]
+
+
+def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> None:
+    """Start from the constraint weights that the earlier surface ended with."""
+    for j, at in enumerate(earlier):
+        if at < 0:
+            continue
+        problem.butterfly_weight[j] = fit.butterfly_weight[at]
+        if j + 1 < len(earlier) and earlier[j + 1] == at + 1:
+            problem.calendar_weight[j] = fit.calendar_weight[at]
+
+
+def _calibration(
+    rows: FloatArray, problem: Problem, thin: list[int], start: IntArray, config: SurfaceConfig
+) -> Calibration:
+    return Calibration(
+        rows, problem, np.array(thin, dtype=np.int64), start, config.roughness, config.residual,
+        config.rounds,
+    )  # fmt: skip
+
+
 def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceConfig) -> ChainFit:
     """Fit every expiry the board allows; see `vol_platform.quant.surface.calibrate`."""
     quotes = board.fit_quotes
@@ -133,17 +164,15 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
     rows = np.zeros((n, ROW))
     start = np.full(n, COLD, dtype=np.int64)
     fingerprints = tuple(_fingerprint(board, i) for i in active)
-    if previous is not None:
-        known = {previous.expiry_ts[at]: j for j, at in enumerate(previous.active.tolist())}
-        for j, i in enumerate(active):
-            before = known.get(board.expiry_ts[i])
-            if before is None:
-                continue
-            rows[j] = previous.rows[before]
-            unchanged = previous.fingerprints and previous.fingerprints[before] == fingerprints[j]
-            start[j] = KEEP if unchanged else WARM
+    earlier = _earlier(board, previous, active)
+    for j, at in enumerate(earlier):
+        if at >= 0 and previous is not None:
+            rows[j] = previous.rows[at]
+            before = previous.fit.fingerprints[at] if previous.fit is not None else b""
+            start[j] = KEEP if before == fingerprints[j] else WARM
     g_minimum, gap_minimum, repaired = np.zeros(n), np.full(n, np.inf), np.zeros(n)
     vol_error, steps = np.zeros(n), 0
+    butterfly_weight, calendar_weight = np.zeros(n), np.zeros(n)
     if n:
         chosen = np.concatenate([np.arange(part.start, part.stop) for part in keep])
         offsets = np.cumsum([0, *(part.stop - part.start for part in keep)])
@@ -153,17 +182,26 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
             board.expiry_years[active],
             config.loss,
         )  # fmt: skip
+        if previous is not None and previous.fit is not None:
+            _take_over_weights(problem, earlier, previous.fit)
         if config.model == "svi":
-            clean, steps = calibrate_rows(
-                rows, problem, new_workspace(n), np.array(thin, dtype=np.int64), start,
-                config.roughness, config.residual, config.rounds, g_minimum, gap_minimum,
-            )  # fmt: skip
+            calibration = _calibration(rows, problem, thin, start, config)
+            clean = calibration.run()
+            if not clean and (start != COLD).any():
+                # The earlier surface led astray: begin again from the quotes alone.
+                calibration = _calibration(
+                    np.zeros((n, ROW)), fresh_constraints(problem), thin, np.full(n, COLD), config
+                )
+                clean = calibration.run()
+            rows, steps = calibration.rows, calibration.steps
+            g_minimum, gap_minimum = calibration.g_minimum, calibration.gap_minimum
             if not clean:
                 rows, repaired, g_minimum, gap_minimum = guarantee(rows, essvi_target(problem))
         else:
             rows = essvi_target(problem, config.model)
             g_minimum, gap_minimum = check_rows(rows)
         vol_error = at_money_error(rows, problem)
+        butterfly_weight, calendar_weight = problem.butterfly_weight, problem.calendar_weight
     return ChainFit(
         active=np.array(active, dtype=np.int64),
         rows=rows,
@@ -174,5 +212,7 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
         gap_minimum=gap_minimum,
         vol_error=vol_error,
         fingerprints=fingerprints,
+        butterfly_weight=butterfly_weight,
+        calendar_weight=calendar_weight,
         steps=int(steps),
     )

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
-from vol_platform.quant._problem import Problem, Workspace
-from vol_platform.quant._slices import KNOTS, butterfly_value, derivatives
+from vol_platform.quant._problem import DIM, Loss, Problem, Workspace
+from vol_platform.quant._slices import KNOTS, ROW, butterfly_value, derivatives
 
 __all__ = ["MAXIMUM_SLOPE", "chain_cost", "fit_range", "row_gradient"]
 
@@ -320,9 +320,12 @@ def chain_cost(
     """
     total = 0.0
     if want_step:
-        work.hessian[first:last, :, :] = 0.0
-        work.coupling[first:last, :, :] = 0.0
-        work.gradient[first:last, :] = 0.0
+        for i in range(first, last):
+            for r in range(DIM):
+                work.gradient[i, r] = 0.0
+                for c in range(DIM):
+                    work.hessian[i, r, c] = 0.0
+                    work.coupling[i, r, c] = 0.0
     for i in range(first, last):
         row = rows[i]
         if row[0] + row[4] * math.sqrt(row[1] * row[2]) <= 0.0:
@@ -401,6 +404,13 @@ def _solve(
 
 
 @kernel
+def _copy(source: FloatArray, target: FloatArray) -> None:
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@kernel
 def fit_range(
     rows: FloatArray, first: int, last: int, problem: Problem, work: Workspace, dim: int,
     steps: int, tolerance: float,
@@ -410,15 +420,19 @@ def fit_range(
     Stops after `steps`, or when an accepted step gains less than `tolerance` of the cost.
     """
     damping = 1e-3
-    cost = chain_cost(rows, first, last, problem, work, True, dim)
+    # Variables, not literals: numba would compile everything below once for each.
+    with_step = steps >= 0
+    without_step = not with_step
+    cost = chain_cost(rows, first, last, problem, work, with_step, dim)
     if not math.isfinite(cost):
         return 0
-    keep = rows[first:last].copy()
+    keep = np.empty((last - first, ROW))
+    _copy(rows[first:last], keep)
     tried = 0
     fresh = True
     while tried < steps:
         if not fresh:
-            cost = chain_cost(rows, first, last, problem, work, True, dim)
+            cost = chain_cost(rows, first, last, problem, work, with_step, dim)
             fresh = True
         tried += 1
         better = False
@@ -433,17 +447,17 @@ def fit_range(
                 if rows[i, 6] > 0.0:
                     for j in range(5, dim):
                         rows[i, 2 + j] += work.step[i, j]
-            new_cost = chain_cost(rows, first, last, problem, work, False, dim)
+            new_cost = chain_cost(rows, first, last, problem, work, without_step, dim)
             better = new_cost < cost
             gain = cost - new_cost
         if better:
-            keep[:, :] = rows[first:last]
+            _copy(rows[first:last], keep)
             damping = max(damping * 0.2, 1e-9)
             fresh = False
             if gain <= tolerance * cost:
                 break
         else:
-            rows[first:last] = keep
+            _copy(keep, rows[first:last])
             damping *= 8.0
             if damping > 1e8:
                 break

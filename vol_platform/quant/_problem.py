@@ -16,6 +16,7 @@ __all__ = [
     "Loss",
     "Problem",
     "Workspace",
+    "fresh_constraints",
     "new_problem",
     "new_workspace",
 ]
@@ -128,6 +129,21 @@ def new_problem(
         butterfly_weight=np.zeros(n),
         calendar_weight=np.zeros(n),
         loss=loss,
+    )
+
+
+def fresh_constraints(problem: Problem) -> Problem:
+    """Return the same quotes with all weights and cuts forgotten."""
+    return new_problem(
+        problem.offsets,
+        problem.k,
+        problem.mid,
+        problem.half,
+        problem.unit,
+        problem.kind,
+        problem.weight,
+        problem.years,
+        problem.loss,
     )
 
 

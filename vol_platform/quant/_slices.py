@@ -22,7 +22,16 @@ import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
 
-__all__ = ["KNOTS", "ROW", "butterfly", "derivatives", "raw_to_row", "row_to_raw", "total_variance"]
+__all__ = [
+    "KNOTS",
+    "ROW",
+    "butterfly",
+    "derivatives",
+    "move_knots",
+    "raw_to_row",
+    "row_to_raw",
+    "total_variance",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -106,6 +115,24 @@ def butterfly(row: FloatArray, k: FloatArray) -> FloatArray:
         w, w1, w2 = derivatives(row, k[i])
         out[i] = butterfly_value(w, w1, w2, k[i]) if w > 0.0 else -1.0
     return out
+
+
+@kernel
+def move_knots(row: FloatArray, start: float, step: float) -> None:
+    """Put the residual of a row on other knots, in place.
+
+    A coefficient becomes the old residual's value at the peak of its B-spline (Schoenberg's
+    variation-diminishing approximation).
+    """
+    plain = row.copy()
+    plain[6] = 0.0
+    for j in range(KNOTS):
+        peak = start + (j + 2) * step
+        plain[7 + j] = derivatives(row, peak)[0] - derivatives(plain, peak)[0]
+    for j in range(KNOTS):
+        row[7 + j] = plain[7 + j]
+    row[5] = start
+    row[6] = step
 
 
 def raw_to_row(a: float, b: float, rho: float, m: float, sigma: float) -> FloatArray:

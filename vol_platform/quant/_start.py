@@ -10,9 +10,19 @@ import numpy.typing as npt
 from vol_platform.quant._compile import kernel
 from vol_platform.quant._joint_fit import MAXIMUM_SLOPE
 from vol_platform.quant._problem import GRID_INSIDE, GRID_WING, Problem
-from vol_platform.quant._slices import derivatives
+from vol_platform.quant._slices import ROW, derivatives
 
-__all__ = ["ESSVI", "PRIOR", "RICH", "SHIFTED", "fill_grid", "quasi_explicit", "start_slice"]
+__all__ = [
+    "ESSVI",
+    "PRIOR",
+    "PRIOR_STRENGTH",
+    "RICH",
+    "SHIFTED",
+    "fill_grid",
+    "measure",
+    "quasi_explicit",
+    "start_slice",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -20,6 +30,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 RICH, PRIOR, ESSVI, SHIFTED = 0, 1, 2, 3
 """What the number of quotes allows: a free fit, a prior, a strong prior, a shifted template."""
+
+PRIOR_STRENGTH = (1e-3, 1.0, 10.0, 100.0)
+"""Weight of the prior of each of these, in units of one standard deviation squared."""
 
 
 @kernel
@@ -126,8 +139,32 @@ def quasi_explicit(
             cost = _linear_fit(k, w, weight, m, s, trial)
             if cost < best_cost:
                 best_cost = cost
-                best[:] = trial
+                for p in range(5):
+                    best[p] = trial[p]
     return best, math.isfinite(best_cost)
+
+
+@kernel
+def measure(problem: Problem, i: int) -> tuple[float, float, float, float]:
+    """At-the-money deviation, typical half spread and range of the two-sided quotes of slice i."""
+    nearest = -1
+    low = 0.0
+    high = 0.0
+    spread = 0.0
+    count = 0
+    for q in range(problem.offsets[i], problem.offsets[i + 1]):
+        if problem.kind[q] != 0:
+            continue
+        if nearest < 0 or abs(problem.k[q]) < abs(problem.k[nearest]):
+            nearest = q
+        low = min(low, problem.k[q])
+        high = max(high, problem.k[q])
+        spread += math.log(problem.unit[q])
+        count += 1
+    vol = problem.mid[nearest] if nearest >= 0 else 0.5
+    half_spread = math.exp(spread / count) if count > 0 else 0.02
+    deviation = vol * math.sqrt(problem.years[i])
+    return deviation, half_spread, min(low, -0.5 * deviation), max(high, 0.5 * deviation)
 
 
 @kernel
@@ -232,7 +269,8 @@ def start_slice(
 ) -> None:
     """Cold start of slice i, without residual."""
     first, last = problem.offsets[i], problem.offsets[i + 1]
-    rows[i, 5:] = 0.0
+    for j in range(5, ROW):
+        rows[i, j] = 0.0
     T = problem.years[i]
     if thin[i] == RICH:
         x = np.empty(last - first)
@@ -249,7 +287,8 @@ def start_slice(
                 count += 1
         start, found = quasi_explicit(x[:count], w[:count], c[:count], deviation)
         if found:
-            rows[i, :5] = start
+            for j in range(5):
+                rows[i, j] = start[j]
             return
     _template(rows, problem.years, thin, done, i, rows[i, :5])
     factor = _level(rows[i], problem.k, problem.mid, problem.kind, T, first, last)

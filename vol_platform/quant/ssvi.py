@@ -3,9 +3,9 @@
     w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)),   psi = theta phi
 
 SSVI (Gatheral and Jacquier 2014) has one ``rho`` and a function ``phi(theta)``, here the power law
-``phi = eta / (theta^gamma (1 + theta)^(1 - gamma))``.  eSSVI (Hendriks and Martini 2019) lets ``rho``
-change with the expiry.  The global fit of Mingone (2022) writes every arbitrage-free eSSVI chain as
-a point of a box, so that an unconstrained least squares stays inside.
+``phi = eta / (theta^gamma (1 + theta)^(1 - gamma))``.  eSSVI (Hendriks and Martini 2019) lets
+``rho`` change with the expiry.  The global fit of Mingone (2022) writes every arbitrage-free eSSVI
+chain as a point of a box, so that an unconstrained least squares stays inside.
 
 The calendar conditions between two eSSVI slices used here (``theta`` and ``psi`` grow,
 ``|rho2 psi2 - rho1 psi1| <= psi2 - psi1``, ``phi`` does not grow) are sufficient and survive

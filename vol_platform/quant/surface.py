@@ -247,11 +247,6 @@ class Surface:
         years = self.years_to(expiry)
         return float(np.sqrt(self.total_variance(0.0, years) / years))
 
-    @property
-    def fingerprints(self) -> tuple[bytes, ...]:
-        """What each fitted expiry was fitted to; empty for a rebuilt surface."""
-        return self.fit.fingerprints if self.fit is not None else ()
-
     # -- what was fitted ----------------------------------------------------------------------
 
     @cached_property

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._calibrate import COLD, calibrate_rows
-from vol_platform.quant._problem import Loss, new_problem, new_workspace
+from vol_platform.quant._calibrate import COLD, Calibration
+from vol_platform.quant._problem import Loss, new_problem
 from vol_platform.quant._slices import ROW, row_to_raw
 from vol_platform.quant._start import RICH
 from vol_platform.quant.errors import QuantError
@@ -258,8 +258,5 @@ def fit(
         np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, 1e-3),
         np.zeros(count, dtype=np.int64), np.ones(count), np.array([float(expiry_years)]), Loss(),
     )  # fmt: skip
-    calibrate_rows(
-        rows, problem, new_workspace(1), np.array([RICH]), np.array([COLD]), 1.0, False, 14,
-        np.zeros(1), np.zeros(1),
-    )  # fmt: skip
+    Calibration(rows, problem, np.array([RICH]), np.array([COLD]), 1.0, False, 14).run()
     return Raw(*row_to_raw(rows[0]))

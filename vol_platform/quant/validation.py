@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -160,10 +161,7 @@ def validate_board(board: Board, surface: Surface) -> BoardReport:
         calendar_exact=exact.calendar_violations,
         wings_exact=exact.wing_violations,
         butterfly_finite=sum(_finite_butterfly(surface, *item) for item in ranges),
-        calendar_finite=sum(
-            _finite_calendar(surface, near, far)
-            for near, far in zip(ranges[:-1], ranges[1:], strict=True)
-        ),
+        calendar_finite=sum(_finite_calendar(surface, near, far) for near, far in pairwise(ranges)),
         largest_repair=max((value for value in repairs if math.isfinite(value)), default=0.0),
     )
 

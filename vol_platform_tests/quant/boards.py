@@ -20,7 +20,7 @@ _SECONDS_PER_YEAR = 365.0 * 86_400.0
 
 
 def essvi_vol(k: FloatArray, years: float) -> FloatArray:
-    """A smile that is free of arbitrage across the whole term structure (power-law SSVI)."""
+    """Return a smile without arbitrage across the term structure (power-law SSVI)."""
     theta = 0.25 * years * (1.0 + 0.3 * np.exp(-3.0 * years))
     rho, eta, gamma = -0.25, 1.1, 0.45
     phi = eta / (theta**gamma * (1.0 + theta) ** (1.0 - gamma))

@@ -1,3 +1,5 @@
+"""The proofs agree with dense grids, the counter-examples of the papers and quartic roots."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Every quote rule gives its verdict and its reason."""
+
 import math
 
 import numpy as np

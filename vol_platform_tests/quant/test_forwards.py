@@ -1,3 +1,5 @@
+"""Parity intervals, torn quotes, priors and synthetic forwards."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Conditions of the papers, Mingone's box, fits that recover their own family."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,6 +1,8 @@
+"""Coordinates, Jacobian and slice fits of SVI; the Vogt example."""
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vol_platform.quant import arbitrage, svi
@@ -29,11 +31,8 @@ def test_raw_natural_and_jump_wings_describe_the_same_smile(
     natural = svi.natural_to_raw(*svi.raw_to_natural(*raw))
     assert svi.total_variance(K, *natural) == pytest.approx(expected, rel=1e-9)
     wings = svi.raw_to_jw(*raw, expiry_years=years)
-    try:
-        back = svi.jw_to_raw(*wings, expiry_years=years)
-    except QuantError as error:
-        assert "minimum at the money" in str(error)  # v = v_tilde leaves the curvature open
-        return
+    assume(wings.v - wings.v_tilde > 1e-6 * wings.v)  # else JW leaves the curvature open
+    back = svi.jw_to_raw(*wings, expiry_years=years)
     assert svi.total_variance(K, *back) == pytest.approx(expected, rel=1e-5)
 
 
