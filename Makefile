@@ -25,7 +25,8 @@ setup: $(READY) ## install what the platform needs to run
 setup-dev: $(DEV_STAMP) ## install what the tests need as well
 
 test: lint ## lint, doctests and every test except the nightly ones
-	@$(BIN)/python -m pytest -q --doctest-modules vol_platform/quant vol_platform/derivations streamer
+	@$(BIN)/python -m pytest -q --doctest-modules vol_platform/derivations vol_platform/imports \
+		vol_platform/plots streamer
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not nightly" $(ARGS)
 
 test-fast: $(DEV_STAMP) ## every test under about ten seconds

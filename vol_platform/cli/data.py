@@ -1,7 +1,8 @@
-"""Commands that bring data in: import, validate, replay."""
+"""Commands that bring data in or compute it again: import, replay, backfill."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,54 @@ def replay(
     raise typer.Exit(0 if good else 1)
 
 
+def _hour(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a time like 2026-06-05T08:00, was {text!r}") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def backfill(
+    first: Annotated[str, typer.Argument(help="First hour, UTC, like 2026-06-05T08:00.")],
+    last: Annotated[str | None, typer.Argument(help="Last hour; default: only the first.")] = None,
+) -> None:
+    """Compute hours of the record again, from the raw rows."""
+    import dagster as dg
+
+    from vol_platform.local.layout import Layout
+    from vol_platform.local.running import settings_of_running_stack
+    from vol_platform.record.run import materialise_hours
+
+    begin, end = _hour(first), _hour(last or first)
+    if end < begin:
+        raise typer.BadParameter(f"the last hour must not be before the first, was {last!r}")
+    hours = [
+        begin + timedelta(hours=n) for n in range(int((end - begin).total_seconds()) // 3600 + 1)
+    ]
+    settings = settings_of_running_stack()
+    home = Layout(settings.data_directory, settings.clickhouse.database).dagster
+    # Where the stack keeps a Dagster home the runs are to be seen on its web page.
+    instance = (
+        dg.DagsterInstance.from_config(str(home)) if (home / "dagster.yaml").exists() else None
+    )
+    report = materialise_hours(
+        settings,
+        hours,
+        instance=instance,
+        progress=lambda done, total: print(f"{done} of {total} hours"),
+    )
+    for hour, reason in report.failed.items():
+        print(f"{hour:%Y-%m-%dT%H:%M} failed: {reason}")
+    for hour, checks in report.failed_checks.items():
+        print(f"{hour:%Y-%m-%dT%H:%M} checks that did not pass: {', '.join(checks)}")
+    print(f"{len(report.succeeded)} hours computed, {len(report.failed)} failed")
+    raise typer.Exit(1 if report.failed else 0)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command("import", rich_help_panel=_PANEL)(import_boards)
     app.command(rich_help_panel=_PANEL)(replay)
+    app.command(rich_help_panel=_PANEL)(backfill)
