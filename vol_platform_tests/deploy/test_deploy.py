@@ -184,3 +184,15 @@ def test_readers_may_not_write_and_the_streamer_may_not_change_tables(
         assert not re.search(r"INSERT|ALTER|DROP|CREATE|TRUNCATE", grants[reader])
     assert not re.search(r"ALTER|DROP|CREATE|TRUNCATE", grants["ingest"])
     assert not re.search(r"ALTER|DROP|CREATE|TRUNCATE", grants["live"])
+
+
+def test_the_image_keeps_dagsters_runs_in_postgres(compose: dict[str, Any]) -> None:
+    parts = [(DEPLOY / "dagster" / name).read_text() for name in ("dagster.yaml", "postgres.yaml")]
+    alone, added, together = (yaml.safe_load(text) for text in (*parts, "".join(parts)))
+    assert together == alone | added
+    assert set(alone).isdisjoint(added)
+    database = together["storage"]["postgres"]["postgres_db"]
+    assert database["scheme"] == "postgresql+psycopg2"
+    given = compose["services"]["dagster-daemon"]["environment"]
+    for field in ("hostname", "username", "password", "db_name"):
+        assert database[field]["env"] in given
