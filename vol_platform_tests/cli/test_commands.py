@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from vol_platform.local.ports import HOST
+from vol_platform.settings import Settings
+from vol_platform_tests.conftest import finish, start_store
 
 
 def vol(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -144,3 +146,44 @@ def test_unknown_exchange_is_refused_with_the_choices(tmp_path: Path) -> None:
     result = vol(tmp_path, "up", "--exchange", "binance")
     assert result.returncode == 2
     assert "must be simulator or deribit, was 'binance'" in result.stderr
+
+
+def test_a_wrong_password_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("right\n")
+    store = start_store(tmp_path / "store", "--password-file", str(secret))
+    try:
+        where = {"VOL_CLICKHOUSE__PORT": str(store.port), "VOL_CLICKHOUSE__DATABASE": "default"}
+        line = one_line(vol(tmp_path, "sql", "SELECT 1", **where, VOL_CLICKHOUSE__PASSWORD="wrong"))
+        assert "refuses user 'default': wrong name or password" in line
+        assert "set VOL_CLICKHOUSE__USER and VOL_CLICKHOUSE__PASSWORD" in line
+        assert "wrong'" not in line
+        good = vol(tmp_path, "sql", "SELECT 42", **where, VOL_CLICKHOUSE__PASSWORD="right")
+        assert "42" in good.stdout
+    finally:
+        finish(store)
+
+
+def test_an_instrument_without_greeks_is_one_line_with_the_cure(
+    tmp_path: Path, database: Settings
+) -> None:
+    line = one_line(
+        vol(
+            tmp_path,
+            *("greeks", "BTC-1JAN30-1-C"),
+            VOL_CLICKHOUSE__PORT=str(database.clickhouse.port),
+            VOL_CLICKHOUSE__DATABASE=database.clickhouse.database,
+        )
+    )
+    assert "no greeks of BTC-1JAN30-1-C; check its name in the view `instruments`" in line
+
+
+def test_a_surface_that_is_not_there_is_one_line_with_the_cure(
+    tmp_path: Path, database: Settings
+) -> None:
+    where = {
+        "VOL_CLICKHOUSE__PORT": str(database.clickhouse.port),
+        "VOL_CLICKHOUSE__DATABASE": database.clickhouse.database,
+    }
+    for command in (("surface",), ("term", "--at", "2026-06-05T08:00"), ("smile",), ("atm",)):
+        assert "there is no surface of BTC" in one_line(vol(tmp_path, *command, **where))
