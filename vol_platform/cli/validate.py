@@ -1,0 +1,121 @@
+"""`vol validate`: what the platform makes of recorded boards, in figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vol_platform.local.validate_boards import BoardsReport
+
+__all__ = ["register"]
+
+_COLUMNS = (
+    ("file", "board", "{}"),
+    ("currency", "", "{}"),
+    ("snapshot_ts", "snapshot UTC", "{:%Y-%m-%d %H:%M}"),
+    ("expiries_listed", "expiries", "{}"),
+    ("fitted", "fitted", "{}"),
+    ("thin", "thin", "{}"),
+    ("repaired", "repaired", "{}"),
+    ("refused", "refused", "{}"),
+    ("quotes", "quotes", "{}"),
+    ("in_spread_share", "in spread", "{:.1%}"),
+    ("retained_share", "retained", "{:.1%}"),
+    ("two_sided_rejected", "rejected", "{}"),
+    ("rmse_vol_points", "RMSE vp", "{:.2f}"),
+    ("exact", "arb exact", "{}"),
+    ("finite", "arb f.d.", "{}"),
+    ("problem", "problem", "{}"),
+)
+
+
+def _table(report: BoardsReport) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Boards", header_style="bold", row_styles=("", "dim"))
+    for _, heading, _ in _COLUMNS:
+        table.add_column(heading, no_wrap=heading != "problem")
+    for row in report.boards.iter_rows(named=True):
+        row["exact"] = _sum(row, "butterfly_exact", "calendar_exact", "wings_exact")
+        row["finite"] = _sum(row, "butterfly_finite", "calendar_finite")
+        table.add_row(
+            *("–" if row.get(key) is None else form.format(row[key]) for key, _, form in _COLUMNS)
+        )
+    return table
+
+
+def _sum(row: dict[str, object], *names: str) -> int | None:
+    values = [row.get(name) for name in names]
+    return sum(value for value in values if isinstance(value, int)) if None not in values else None
+
+
+def _pooled(report: BoardsReport) -> list[str]:
+    pooled, problems = report.pooled, int((report.boards["problem"] != "").sum())
+    lines = [f"{len(report.boards)} boards, {problems} with a problem"]
+    if pooled.get("quotes"):
+        lines += [
+            f"{pooled['quotes']:,.0f} two-sided out-of-the-money quotes used: "
+            f"{pooled['in_spread_pooled']:.2%} inside bid–ask (worst board "
+            f"{pooled['in_spread_worst']:.2%}), {pooled['retained_pooled']:.2%} retained (worst "
+            f"{pooled['retained_worst']:.2%})",
+            f"RMSE {pooled['rmse_vol_points_median']:.2f} vol points in the median board, "
+            f"{pooled['rmse_vol_points_worst']:.2f} in the worst",
+            f"arbitrage: {pooled['violations_exact']:.0f} violations by the exact checks, "
+            f"{pooled['violations_finite']:.0f} by finite differences to 1.6 times the quotes; "
+            f"{pooled['repaired_slices']:.0f} slices repaired, {pooled['thin_slices']:.0f} thin",
+        ]
+    return lines
+
+
+def boards(
+    paths: Annotated[list[Path], typer.Argument(help="Board files, or folders of them.")],
+    mapping: Annotated[
+        Path | None, typer.Option(help="How to read CSV files of an unknown kind.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the table as CSV, and expiries.csv beside it.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress lines.")] = False,
+) -> None:
+    """Import boards into a scratch store, derive their surfaces, and judge them."""
+    from rich.console import Console
+
+    from vol_platform.imports.mapping import load_mapping
+    from vol_platform.local.validate_boards import validate_boards
+    from vol_platform.settings import load_settings
+
+    progress = Console(stderr=True)
+    report = validate_boards(
+        load_settings(),
+        paths,
+        mapping=None if mapping is None else load_mapping(mapping),
+        progress=None if quiet else lambda text: progress.print(text, highlight=False),
+    )
+    console = Console()
+    # A table that is piped into a file keeps every column, whatever the width of the terminal.
+    console.width = max(console.width, 200)
+    console.print(_table(report))
+    for line in _pooled(report):
+        console.print(line, highlight=False)
+    if output is not None:
+        report.boards.write_csv(output)
+        report.expiries.write_csv(output.with_name("expiries.csv"))
+        console.print(f"written: {output} and {output.with_name('expiries.csv')}")
+    raise typer.Exit(0 if report.good else 1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    group = typer.Typer(no_args_is_help=True, help="What the platform makes of recorded data.")
+
+    @group.callback()
+    def hold() -> None:
+        """Keep `boards` a command of its own although it is the only one so far."""
+
+    group.command("boards")(boards)
+    app.add_typer(group, name="validate", rich_help_panel="Data in and out")
