@@ -57,19 +57,24 @@ def _sum(row: dict[str, object], *names: str) -> int | None:
 def _pooled(report: BoardsReport) -> list[str]:
     pooled, problems = report.pooled, int((report.boards["problem"] != "").sum())
     lines = [f"{len(report.boards)} boards, {problems} with a problem"]
-    if pooled.get("quotes"):
-        lines += [
-            f"{pooled['quotes']:,.0f} two-sided out-of-the-money quotes used: "
-            f"{pooled['in_spread_pooled']:.2%} inside bid–ask (worst board "
-            f"{pooled['in_spread_worst']:.2%}), {pooled['retained_pooled']:.2%} retained (worst "
-            f"{pooled['retained_worst']:.2%})",
-            f"RMSE {pooled['rmse_vol_points_median']:.2f} vol points in the median board, "
-            f"{pooled['rmse_vol_points_worst']:.2f} in the worst",
-            f"arbitrage: {pooled['violations_exact']:.0f} violations by the exact checks, "
-            f"{pooled['violations_finite']:.0f} by finite differences to 1.6 times the quotes; "
-            f"{pooled['repaired_slices']:.0f} slices repaired, {pooled['thin_slices']:.0f} thin",
-        ]
-    return lines
+    if not pooled.get("quotes"):
+        return lines
+    quotes = (
+        f"{pooled['quotes']:,.0f} two-sided out-of-the-money quotes used: "
+        f"{pooled['in_spread_pooled']:.2%} inside bid–ask (worst board "
+        f"{pooled['in_spread_worst']:.2%}), {pooled['retained_pooled']:.2%} retained (worst "
+        f"{pooled['retained_worst']:.2%})"
+    )
+    errors = (
+        f"RMSE {pooled['rmse_vol_points_median']:.2f} vol points in the median board, "
+        f"{pooled['rmse_vol_points_worst']:.2f} in the worst"
+    )
+    arbitrage = (
+        f"arbitrage: {pooled['violations_exact']:.0f} violations by the exact checks, "
+        f"{pooled['violations_finite']:.0f} by finite differences to 1.6 times the quotes; "
+        f"{pooled['repaired_slices']:.0f} slices repaired, {pooled['thin_slices']:.0f} thin"
+    )
+    return [*lines, quotes, errors, arbitrage]
 
 
 def boards(
@@ -78,7 +83,7 @@ def boards(
         Path | None, typer.Option(help="How to read CSV files of an unknown kind.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the table as CSV, and expiries.csv beside it.")
+        Path | None, typer.Option(help="Write the table as CSV, the expiries as Parquet beside it.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress lines.")] = False,
 ) -> None:
@@ -98,14 +103,15 @@ def boards(
     )
     console = Console()
     # A table that is piped into a file keeps every column, whatever the width of the terminal.
-    console.width = max(console.width, 200)
+    console.width = max(console.width, 240)
     console.print(_table(report))
     for line in _pooled(report):
         console.print(line, highlight=False)
     if output is not None:
+        expiries = output.with_suffix(".expiries.parquet")
         report.boards.write_csv(output)
-        report.expiries.write_csv(output.with_name("expiries.csv"))
-        console.print(f"written: {output} and {output.with_name('expiries.csv')}")
+        report.expiries.write_parquet(expiries)
+        console.print(f"written: {output} and {expiries}", highlight=False)
     raise typer.Exit(0 if report.good else 1)
 
 

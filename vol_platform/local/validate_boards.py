@@ -1,7 +1,7 @@
 """`vol validate boards`: every board through import, Dagster and the checks, in a scratch store.
 
-What is measured is what the platform would publish: each board goes into the raw tables, its hour is
-materialised by the same assets as in operation, and the figures are taken from the tables afterwards.
+What is measured is what the platform would publish: each board goes into the raw tables, its hour
+is materialised by the same assets as in operation, and the figures are taken from the tables.
 """
 
 from __future__ import annotations
@@ -190,4 +190,3 @@ def _problem(surfaces: pl.DataFrame, listed: int) -> str:
     if len(silent):
         return f"{len(silent)} expiries are {silent['status'][0]} without a reason"
     return ""
-
