@@ -153,7 +153,7 @@ def atm(
     source, rows = _surface_rows(_client(), currency, _instant(at))
     fitted = Surface.from_frame(rows)
     vol = term_structure.constant_maturity(fitted, days)
-    print(f"{_heading(currency, source, rows)}: {days:g} days {100 * float(vol):.2f} %")
+    print(f"{_heading(currency, source, rows)}: {days:g} days {100 * vol.item():.2f} %")
 
 
 def greeks(

@@ -80,6 +80,28 @@ def test_no_acknowledged_row_is_lost_or_doubled(stack: RunningStack) -> None:
             assert held >= promised, f"{table}: {promised - held} acknowledged rows are missing"
 
 
+def test_the_commands_show_the_live_surface(stack: RunningStack, tmp_path: Path) -> None:
+    wait_for("live surfaces", lambda: live_views(stack) > 0)
+    picture = tmp_path / "surface.png"
+    for command, expected in (
+        (("surface",), "in spread"),
+        (("surface", "--png", str(picture)), str(picture)),
+        (("term",), "atm vol"),
+        (("smile",), "k = "),
+        (("atm", "--days", "30"), "30 days"),
+        (("sql", "SELECT 6 * 7 AS answer", "--format", "CSV"), "42"),
+    ):
+        result = stack.vol(*command)
+        assert result.returncode == 0, result.stderr
+        assert expected in result.stdout, result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with connect(stack.settings()) as client:
+        name = client.query("SELECT any(instrument_name) FROM live_greeks").result_rows[0][0]
+    greeks = stack.vol("greeks", name)
+    assert greeks.returncode == 0, greeks.stderr
+    assert "gamma" in greeks.stdout
+
+
 def test_a_second_start_says_what_runs_and_changes_nothing(stack: RunningStack) -> None:
     pids = stack.pids()
     again = stack.vol("up")
