@@ -57,7 +57,7 @@ def test_a_board_is_judged_by_what_the_platform_would_publish(board: Path, tmp_p
     assert result.exit_code == 0, result.output
     assert "0 violations by the exact checks, 0 by finite differences" in result.output
     (row,) = pl.read_csv(table).to_dicts()
-    assert (row["expiries_listed"], row["fitted"], row["problem"]) == (2, 2, None)
+    assert (row["expiries_listed"], row["fitted"], row["problem"]) == (2, 2, "")
     assert row["in_spread_share"] > 0.95
     expiries = pl.read_parquet(table.with_suffix(".expiries.parquet"))
     assert expiries["atm_vol"].to_list() == pytest.approx([0.5, 0.5], abs=0.01)
