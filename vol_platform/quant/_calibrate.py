@@ -49,9 +49,11 @@ CALENDAR_ACCEPT = 1e-7
 _BUTTERFLY_WEIGHT = 100.0
 _ESCALATION = 6.0
 _MAXIMUM_WEIGHT = 1e6
-_WARM_STEPS = 4
-_WARM_TOLERANCE = 2e-2
-_WARM_ROUNDS = 5
+_STUBBORN = 1000.0
+_WARM_STEPS = 7
+_WARM_TOLERANCE = 5e-3
+_WARM_ROUNDS = 6
+_LOCAL_ROUNDS = 4
 
 
 @dataclass(eq=False)
@@ -80,6 +82,7 @@ class Calibration:
         n = len(self.rows)
         self.work: Workspace = new_workspace(n)
         self.done = np.zeros(n, dtype=np.bool_)
+        self.scaled = np.zeros(n, dtype=np.bool_)
         self.stale = np.ones(n, dtype=np.bool_)
         self.deviation = np.zeros(n)
         self.g_minimum = np.zeros(n)
@@ -104,10 +107,10 @@ class Calibration:
         warm = bool((self.start != COLD).any())
         for attempt in range(2):
             # A warm start that does not clear up soon is worth less than a cold one.
-            for _ in range(_WARM_ROUNDS if warm else self.rounds):
+            for turn in range(_WARM_ROUNDS if warm else self.rounds):
                 if clean:
                     return True
-                self._escalate()
+                self._escalate(local=warm and turn < _LOCAL_ROUNDS, steps=8 + 16 * attempt)
                 clean = self._check()
             if warm or attempt == 1:
                 break
@@ -118,6 +121,9 @@ class Calibration:
     def _fit(
         self, first: int, last: int, dim: int, steps: int, tolerance: float | None = None
     ) -> None:
+        for i in range(max(first - 1, 0), min(last + 1, len(self.rows))):
+            if not self.scaled[i] and self.start[i] == KEEP:
+                self._scale(i)
         if tolerance is None:
             tolerance = self.problem.loss.tolerance
         self.steps += fit_range(
@@ -132,9 +138,9 @@ class Calibration:
         self.problem.precision[i] = PRIOR_STRENGTH[int(self.thin[i])] / deviation**2
         self.problem.precision[i, 0] /= deviation**2
 
-    def _begin(self, i: int) -> None:
-        """Scale slice i, and fit it on its own when it has no earlier slice to start from."""
-        problem, row = self.problem, self.rows[i]
+    def _scale(self, i: int) -> tuple[float, float]:
+        """Set the units, constraint points and prior weight of slice i; return its quoted range."""
+        problem = self.problem
         deviation, half_spread, low, high = measure(problem, i)
         scale = 1.0 / (2.0 * deviation * math.sqrt(problem.years[i]) * half_spread)
         self.deviation[i] = deviation
@@ -145,28 +151,36 @@ class Calibration:
         problem.floor[i, 0] /= deviation**2
         problem.floor[i, 5:] = 1e-4 * scale**2
         fill_grid(problem.grid[i], low, high, deviation)
-        residual = self.use_residual and self.thin[i] == RICH
-        step = (high - low) / (KNOTS - 1)
-        if self.start[i] == COLD:
-            start_slice(self.rows, i, problem, self.thin, self.done, deviation)
-            self._set_prior(i)
-            problem.butterfly_weight[i] = 0.0
-            self._fit(i, i + 1, 5, 12)
-            problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
-            if residual:
-                row[5], row[6] = low - 2.0 * step, step
-                self._set_prior(i)
-            self._fit(i, i + 1, DIM if residual else 5, 12)
-            return
         if problem.butterfly_weight[i] <= 0.0:
             problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
+        self._set_prior(i)
+        self.scaled[i] = True
+        return low, high
+
+    def _begin(self, i: int) -> None:
+        """Fit slice i on its own when it is cold; move its knots to its quotes when it is warm."""
+        row = self.rows[i]
+        if self.start[i] == KEEP:
+            return
+        low, high = self._scale(i)
+        residual = self.use_residual and self.thin[i] == RICH
+        step = (high - low) / (KNOTS - 1)
         if self.start[i] == WARM:
             if not residual:
                 row[5:] = 0.0
             elif not (row[6] > 0.0 and abs(row[5] + 2.0 * row[6] - low) <= step
                       and abs(row[5] + (KNOTS + 1) * row[6] - high) <= step):  # fmt: skip
                 move_knots(row, low - 2.0 * step, step)
+            return
+        start_slice(self.rows, i, self.problem, self.thin, self.done, self.deviation[i])
         self._set_prior(i)
+        self.problem.butterfly_weight[i] = 0.0
+        self._fit(i, i + 1, 5, 12)
+        self.problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
+        if residual:
+            row[5], row[6] = low - 2.0 * step, step
+            self._set_prior(i)
+        self._fit(i, i + 1, DIM if residual else 5, 12)
 
     def _check(self) -> bool:
         """Refresh the exact checks of stale slices and of their pairs; True when all pass."""
@@ -190,8 +204,12 @@ class Calibration:
             problem.cuts[i] += 1
             problem.grid_count[i] = min(GRID, GRID_BASE + problem.cuts[i])
 
-    def _escalate(self) -> None:
-        """Raise the weights where a check failed, and fit those blocks again."""
+    def _escalate(self, *, local: bool, steps: int) -> None:
+        """Raise the weights where a check failed, and fit again.
+
+        With `local` only the slices that fail, their neighbours fixed; else all that calendar terms
+        tie together.
+        """
         problem = self.problem
         dented = self.g_minimum < BUTTERFLY_ACCEPT
         crossing = self.gap_minimum < 0.0
@@ -199,21 +217,24 @@ class Calibration:
             raised = _ESCALATION * problem.butterfly_weight[i]
             problem.butterfly_weight[i] = min(raised, _MAXIMUM_WEIGHT)
             self._cut(i, self.g_at[i])
+            if local and raised > _STUBBORN:
+                # The dent is the residual's: go on from half of it, on the good side of the wall.
+                self.rows[i, 7:] *= 0.5
         for i in np.flatnonzero(crossing).tolist():
             raised = max(1.0, _ESCALATION * problem.calendar_weight[i])
             problem.calendar_weight[i] = min(raised, _MAXIMUM_WEIGHT)
             self._cut(i, self.gap_at[i])
         bad = dented | crossing
         bad[1:] |= crossing[:-1]
-        self._fit_blocks(bad, 8)
+        self._fit_blocks(bad, crossing if local else problem.calendar_weight > 0.0, steps)
 
-    def _fit_blocks(self, wanted: BoolArray, steps: int) -> None:
-        """Fit every block that holds a wanted slice; calendar terms tie slices into blocks."""
+    def _fit_blocks(self, wanted: BoolArray, ties: BoolArray, steps: int) -> None:
+        """Fit every block that holds a wanted slice; `ties[i]` joins slice i and the next."""
         n = len(self.rows)
         first = 0
         while first < n:
             last = first + 1
-            while last < n and self.problem.calendar_weight[last - 1] > 0.0:
+            while last < n and ties[last - 1]:
                 last += 1
             if wanted[first:last].any():
                 dim = DIM if (self.rows[first:last, 6] > 0.0).any() else 5
@@ -226,12 +247,12 @@ class Calibration:
         crossing = self.gap_minimum[:-1] < 0.0
         stuck[:-1] |= crossing
         stuck[1:] |= crossing
-        np.minimum(self.problem.calendar_weight, 100.0, out=self.problem.calendar_weight)
         for i in np.flatnonzero(stuck).tolist():
+            self.problem.calendar_weight[max(i - 1, 0) : i + 1] = 0.0
             start_slice(self.rows, i, self.problem, self.thin, self.done, self.deviation[i])
             self._set_prior(i)
             self.problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
-            self._fit(i, i + 1, 5, 12)
+            self._fit(i, i + 1, 5, 25)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -137,6 +138,17 @@ def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> N
             problem.calendar_weight[j] = fit.calendar_weight[at]
 
 
+def _take_over_checks(calibration: Calibration, earlier: list[int], fit: ChainFit) -> None:
+    """Keep the verdicts on slices that did not change, where their next neighbour is the same."""
+    for j, at in enumerate(earlier):
+        last = j + 1 == len(earlier)
+        neighbour = math.isinf(fit.gap_minimum[at]) if last else earlier[j + 1] == at + 1
+        if calibration.start[j] == KEEP and neighbour:
+            calibration.g_minimum[j] = fit.g_minimum[at]
+            calibration.gap_minimum[j] = fit.gap_minimum[at]
+            calibration.stale[j] = False
+
+
 def _calibration(
     rows: FloatArray, problem: Problem, thin: list[int], start: IntArray, config: SurfaceConfig
 ) -> Calibration:
@@ -186,6 +198,8 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
             _take_over_weights(problem, earlier, previous.fit)
         if config.model == "svi":
             calibration = _calibration(rows, problem, thin, start, config)
+            if previous is not None and previous.fit is not None:
+                _take_over_checks(calibration, earlier, previous.fit)
             clean = calibration.run()
             if not clean and (start != COLD).any():
                 # The earlier surface led astray: begin again from the quotes alone.

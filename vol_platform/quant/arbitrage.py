@@ -1,9 +1,9 @@
 """Static arbitrage: exact checks of a surface, and of the quotes themselves.
 
-*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, smallest value found by bracketing every
-minimum of every analytic piece, wing limits in closed form.  *Calendar*: ``w_far - w_near >= 0`` at
-every k likewise, with the crossings of the hyperbolas as roots of a quartic beside it.  *Wings*:
-Lee's bound on both slopes, and their order in time.  *Quotes*: put-call parity at quoted prices,
+*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, proved by branch and bound (`_exact`).
+*Calendar*: ``w_far - w_near >= 0`` at every k likewise, with the crossings of the hyperbolas as
+roots of a quartic beside it.  *Wings*: Lee's bound on both slopes, and their order in time.
+*Quotes*: put-call parity at quoted prices,
 and the smallest repair of the quotes that a linear programme can find without any model.
 """
 
@@ -17,13 +17,30 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._exact import butterfly_minimum, calendar_minimum, hyperbola_crossings
+from vol_platform.quant._quote_arbitrage import (
+    ParityBreach,
+    QuoteRepair,
+    parity_breaches,
+    quote_repairs,
+)
 from vol_platform.quant._slices import butterfly as row_butterfly
 from vol_platform.quant._slices import raw_to_row
 
 if TYPE_CHECKING:
     from vol_platform.quant.surface import Surface
 
-__all__ = ["ArbitrageReport", "PairCheck", "SliceCheck", "butterfly", "check", "slice_minimum"]
+__all__ = [
+    "ArbitrageReport",
+    "PairCheck",
+    "ParityBreach",
+    "QuoteRepair",
+    "SliceCheck",
+    "butterfly",
+    "check",
+    "parity_breaches",
+    "quote_repairs",
+    "slice_minimum",
+]
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -127,3 +127,32 @@ def test_a_surface_made_of_crossing_and_dented_slices_is_reported_slice_by_slice
     assert report.butterfly_violations == 2
     assert report.calendar_violations >= 1
     assert report.wing_violations == 1
+
+
+def test_quotes_of_a_free_smile_breach_no_parity_and_need_no_repair() -> None:
+    board = Board.from_frame(synthetic_frame(days=(9.0, 30.0)))
+    assert arbitrage.parity_breaches(board) == ()
+    repairs = arbitrage.quote_repairs(board)
+    assert [item.must_leave for item in repairs] == [0, 0]
+    assert sum(item.cost for item in repairs) == pytest.approx(0.0, abs=1e-9)
+    assert [item.quotes for item in repairs] == [31, 31]
+
+
+def test_one_call_above_any_convex_curve_breaches_parity_and_must_leave_its_spread() -> None:
+    frame = synthetic_frame(days=(30.0,))
+    strike = frame["strike"].unique().sort()[18]
+    hit = (frame["strike"] == strike) & frame["is_call"]
+    frame = frame.with_columns(
+        *(
+            (frame[name] * hit.cast(float) * 0.6 + frame[name]).alias(name)
+            for name in ("bid_price", "ask_price")
+        )
+    )
+    board = Board.from_frame(frame)
+    breaches = arbitrage.parity_breaches(board)
+    assert [item.strike for item in breaches] == [strike]
+    assert breaches[0].distance_basis_points > 10
+    (repair,) = arbitrage.quote_repairs(board)
+    assert repair.must_leave == 1
+    assert repair.cost > 0
+    assert arbitrage.check(calibrate(board)).is_free
