@@ -24,7 +24,7 @@ from vol_platform.quant._problem import (
     new_workspace,
 )
 from vol_platform.quant._slices import KNOTS, derivatives, move_knots
-from vol_platform.quant._start import PRIOR_STRENGTH, RICH, fill_grid, measure, start_slice
+from vol_platform.quant._start import PRIOR_STRENGTH, RICH, scale_slice, set_prior, start_slice
 
 __all__ = [
     "BUTTERFLY_ACCEPT",
@@ -50,8 +50,8 @@ _BUTTERFLY_WEIGHT = 100.0
 _ESCALATION = 6.0
 _MAXIMUM_WEIGHT = 1e6
 _STUBBORN = 1000.0
-_WARM_STEPS = 7
-_WARM_TOLERANCE = 5e-3
+_WARM_STEPS = 4
+_WARM_TOLERANCE = 1e-2
 _WARM_ROUNDS = 6
 _LOCAL_ROUNDS = 4
 
@@ -133,26 +133,14 @@ class Calibration:
 
     def _set_prior(self, i: int) -> None:
         """Pull towards the row as it is: weakly everywhere, firmly where quotes are few."""
-        deviation = self.deviation[i]
-        self.problem.prior[i] = self.rows[i, :5]
-        self.problem.precision[i] = PRIOR_STRENGTH[int(self.thin[i])] / deviation**2
-        self.problem.precision[i, 0] /= deviation**2
+        strength = PRIOR_STRENGTH[int(self.thin[i])]
+        set_prior(self.rows[i], self.problem, i, strength, self.deviation[i])
 
     def _scale(self, i: int) -> tuple[float, float]:
         """Set the units, constraint points and prior weight of slice i; return its quoted range."""
-        problem = self.problem
-        deviation, half_spread, low, high = measure(problem, i)
-        scale = 1.0 / (2.0 * deviation * math.sqrt(problem.years[i]) * half_spread)
-        self.deviation[i] = deviation
-        problem.scale[i] = scale
-        problem.smallest_s[i] = 0.02 * deviation
-        problem.roughness[i] = self.roughness * scale**2
-        problem.floor[i, :5] = 1e-4 / deviation**2
-        problem.floor[i, 0] /= deviation**2
-        problem.floor[i, 5:] = 1e-4 * scale**2
-        fill_grid(problem.grid[i], low, high, deviation)
-        if problem.butterfly_weight[i] <= 0.0:
-            problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
+        self.deviation[i], low, high = scale_slice(self.problem, i, self.roughness)
+        if self.problem.butterfly_weight[i] <= 0.0:
+            self.problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
         self._set_prior(i)
         self.scaled[i] = True
         return low, high

@@ -25,6 +25,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _SECONDS_PER_YEAR = 365.0 * 86_400.0
+_MOVED = 0.005
 
 
 class PreviousSurface(Protocol):
@@ -37,6 +38,10 @@ class PreviousSurface(Protocol):
     @property
     def active(self) -> IntArray:
         """Indices of its fitted expiries."""
+
+    @property
+    def forward_usd(self) -> FloatArray:
+        """Forwards of all its expiries."""
 
     @property
     def rows(self) -> FloatArray:
@@ -121,11 +126,20 @@ def _fingerprint(board: Board, i: int) -> bytes:
 
 
 def _earlier(board: Board, previous: PreviousSurface | None, active: list[int]) -> list[int]:
-    """Return the place of each expiry among the earlier surface's fitted ones, -1 for none."""
+    """Return the place of each expiry among the earlier surface's fitted ones, -1 for none.
+
+    A market that has moved far is another market: there a cold start fits better.
+    """
     if previous is None:
         return [-1] * len(active)
     known = {previous.expiry_ts[at]: j for j, at in enumerate(previous.active.tolist())}
-    return [known.get(board.expiry_ts[i], -1) for i in active]
+    return [
+        at
+        if at >= 0
+        and abs(math.log(board.forward[i] / previous.forward_usd[previous.active[at]])) < _MOVED
+        else -1
+        for i, at in ((i, known.get(board.expiry_ts[i], -1)) for i in active)
+    ]
 
 
 def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
 from vol_platform.quant._joint_fit import MAXIMUM_SLOPE
-from vol_platform.quant._problem import GRID_INSIDE, GRID_WING, Problem
+from vol_platform.quant._problem import DIM, GRID_INSIDE, GRID_WING, Problem
 from vol_platform.quant._slices import ROW, derivatives
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "PRIOR_STRENGTH",
     "RICH",
     "SHIFTED",
-    "fill_grid",
-    "measure",
     "quasi_explicit",
+    "scale_slice",
+    "set_prior",
     "start_slice",
 ]
 
@@ -145,7 +145,7 @@ def quasi_explicit(
 
 
 @kernel
-def measure(problem: Problem, i: int) -> tuple[float, float, float, float]:
+def _measure(problem: Problem, i: int) -> tuple[float, float, float, float]:
     """At-the-money deviation, typical half spread and range of the two-sided quotes of slice i."""
     nearest = -1
     low = 0.0
@@ -168,7 +168,7 @@ def measure(problem: Problem, i: int) -> tuple[float, float, float, float]:
 
 
 @kernel
-def fill_grid(grid: FloatArray, low: float, high: float, deviation: float) -> None:
+def _fill_grid(grid: FloatArray, low: float, high: float, deviation: float) -> None:
     """Constraint points: even inside the quotes, widening to twice the range or 7 deviations."""
     for j in range(GRID_INSIDE):
         grid[j] = low + (high - low) * j / (GRID_INSIDE - 1)
@@ -261,6 +261,32 @@ def _unshape(out: FloatArray, w0: float) -> None:
         out[j] *= unit
     out[1] = min(out[1], MAXIMUM_SLOPE)
     out[2] = min(out[2], MAXIMUM_SLOPE)
+
+
+@kernel
+def scale_slice(problem: Problem, i: int, roughness: float) -> tuple[float, float, float]:
+    """Set units and constraint points of slice i; return its deviation and its quoted range."""
+    deviation, half_spread, low, high = _measure(problem, i)
+    scale = 1.0 / (2.0 * deviation * math.sqrt(problem.years[i]) * half_spread)
+    problem.scale[i] = scale
+    problem.smallest_s[i] = 0.02 * deviation
+    problem.roughness[i] = roughness * scale * scale
+    for j in range(DIM):
+        natural = deviation * deviation if j == 0 else deviation
+        if j >= 5:
+            natural = 1.0 / scale
+        problem.floor[i, j] = 1e-4 / (natural * natural)
+    _fill_grid(problem.grid[i], low, high, deviation)
+    return deviation, low, high
+
+
+@kernel
+def set_prior(row: FloatArray, problem: Problem, i: int, strength: float, deviation: float) -> None:
+    """Set the ridge of slice i towards `row`, in units of one standard deviation."""
+    for j in range(5):
+        natural = deviation * deviation if j == 0 else deviation
+        problem.prior[i, j] = row[j]
+        problem.precision[i, j] = strength / (natural * natural)
 
 
 @kernel

@@ -108,7 +108,7 @@ def test_unchanged_slices_are_taken_over_and_changed_ones_fitted_again(
 
 
 def test_a_warm_surface_is_as_good_as_a_cold_one(surface: Surface) -> None:
-    later = Board.from_frame(synthetic_frame(DAYS, noise=0.5, seed=8, forward=70_700.0))
+    later = Board.from_frame(synthetic_frame(DAYS, noise=0.5, seed=8, forward=70_140.0))
     warm, cold = calibrate(later, previous=surface), calibrate(later)
     assert validate_board(later, warm).violations == 0
     share = validate_board(later, warm).in_spread_share
@@ -116,6 +116,11 @@ def test_a_warm_surface_is_as_good_as_a_cold_one(surface: Surface) -> None:
     assert warm.fit is not None
     assert cold.fit is not None
     assert warm.fit.steps < cold.fit.steps
+
+
+def test_a_market_that_moved_far_is_fitted_from_its_quotes_alone(surface: Surface) -> None:
+    later = Board.from_frame(synthetic_frame(DAYS, noise=0.5, seed=8, forward=70_700.0))
+    assert calibrate(later, previous=surface).rows.tobytes() == calibrate(later).rows.tobytes()
 
 
 def test_between_expiries_variance_grows_in_event_time_and_at_expiries_it_is_the_slice(
