@@ -49,11 +49,10 @@ CALENDAR_ACCEPT = 1e-7
 _BUTTERFLY_WEIGHT = 100.0
 _ESCALATION = 6.0
 _MAXIMUM_WEIGHT = 1e6
-_STUBBORN = 1000.0
 _WARM_STEPS = 4
 _WARM_TOLERANCE = 1e-2
-_WARM_ROUNDS = 6
-_LOCAL_ROUNDS = 4
+_WARM_ROUNDS = 4
+_LOCAL_ROUNDS = 2
 
 
 @dataclass(eq=False)
@@ -107,15 +106,18 @@ class Calibration:
         warm = bool((self.start != COLD).any())
         for attempt in range(2):
             # A warm start that does not clear up soon is worth less than a cold one.
-            for turn in range(_WARM_ROUNDS if warm else self.rounds):
+            first_warm = warm and attempt == 0
+            for turn in range(_WARM_ROUNDS if first_warm else self.rounds):
                 if clean:
                     return True
-                self._escalate(local=warm and turn < _LOCAL_ROUNDS, steps=8 + 16 * attempt)
+                self._escalate(
+                    local=first_warm and turn < _LOCAL_ROUNDS,
+                    steps=24 if attempt == 1 and not warm else 8,
+                )
                 clean = self._check()
-            if warm or attempt == 1:
-                break
-            self._restart_stuck()
-            clean = self._check()
+            if attempt == 0 and not clean:
+                self._restart_stuck(from_quotes=warm)
+                clean = self._check()
         return clean
 
     def _fit(
@@ -205,9 +207,6 @@ class Calibration:
             raised = _ESCALATION * problem.butterfly_weight[i]
             problem.butterfly_weight[i] = min(raised, _MAXIMUM_WEIGHT)
             self._cut(i, self.g_at[i])
-            if local and raised > _STUBBORN:
-                # The dent is the residual's: go on from half of it, on the good side of the wall.
-                self.rows[i, 7:] *= 0.5
         for i in np.flatnonzero(crossing).tolist():
             raised = max(1.0, _ESCALATION * problem.calendar_weight[i])
             problem.calendar_weight[i] = min(raised, _MAXIMUM_WEIGHT)
@@ -229,14 +228,18 @@ class Calibration:
                 self._fit(first, last, dim, steps)
             first = last
 
-    def _restart_stuck(self) -> None:
-        """Begin stuck slices again, without residual and with modest weights."""
+    def _restart_stuck(self, *, from_quotes: bool) -> None:
+        """Begin stuck slices again: as cold ones when `from_quotes`, else without residual."""
         stuck = self.g_minimum < BUTTERFLY_ACCEPT
         crossing = self.gap_minimum[:-1] < 0.0
         stuck[:-1] |= crossing
         stuck[1:] |= crossing
         for i in np.flatnonzero(stuck).tolist():
             self.problem.calendar_weight[max(i - 1, 0) : i + 1] = 0.0
+            if from_quotes:
+                self.start[i] = COLD
+                self._begin(i)
+                continue
             start_slice(self.rows, i, self.problem, self.thin, self.done, self.deviation[i])
             self._set_prior(i)
             self.problem.butterfly_weight[i] = _BUTTERFLY_WEIGHT
