@@ -43,10 +43,13 @@ def _table(report: BoardsReport) -> Table:
     for row in report.boards.iter_rows(named=True):
         row["exact"] = _sum(row, "butterfly_exact", "calendar_exact", "wings_exact")
         row["finite"] = _sum(row, "butterfly_finite", "calendar_finite")
-        table.add_row(
-            *("–" if row.get(key) is None else form.format(row[key]) for key, _, form in _COLUMNS)
-        )
+        table.add_row(*(_cell(row.get(key), form) for key, _, form in _COLUMNS))
     return table
+
+
+def _cell(value: object, form: str) -> str:
+    """Format a figure; a dash where there is none (NaN is the only value unequal to itself)."""
+    return "–" if value is None or value != value else form.format(value)
 
 
 def _sum(row: dict[str, object], *names: str) -> int | None:

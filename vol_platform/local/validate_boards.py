@@ -176,8 +176,11 @@ def _one(
     }
     if quotes.is_empty() or surfaces.is_empty():
         return row, None, surfaces
-    report = validate_board(Board.from_frame(quotes), Surface.from_frame(surfaces))
-    return {**report.to_row(), **row}, report, surfaces
+    # An expiry of which no quote was usable is a refused row of the surface and not on the board.
+    judged = surfaces.filter(pl.col("expiry_ts").is_in(quotes["expiry_ts"].unique().to_list()))
+    report = validate_board(Board.from_frame(quotes), Surface.from_frame(judged))
+    refused = surfaces.filter(pl.col("status") == "refused").height
+    return {**report.to_row(), **row, "refused": refused}, report, surfaces
 
 
 def _problem(surfaces: pl.DataFrame, listed: int) -> str:
