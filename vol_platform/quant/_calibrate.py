@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
 from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
-from vol_platform.quant._joint_fit import fit_range, row_gradient
+from vol_platform.quant._joint_fit import row_gradient
+from vol_platform.quant._levenberg import fit_range
 from vol_platform.quant._problem import (
     DIM,
     GRID,
