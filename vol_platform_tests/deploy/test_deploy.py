@@ -187,7 +187,10 @@ def test_readers_may_not_write_and_the_streamer_may_not_change_tables(
 
 
 def test_the_image_keeps_dagsters_runs_in_postgres(compose: dict[str, Any]) -> None:
-    parts = [(DEPLOY / "dagster" / name).read_text() for name in ("dagster.yaml", "postgres.yaml")]
+    files = (REPOSITORY / "vol_platform/local/dagster.yaml", DEPLOY / "dagster/postgres.yaml")
+    parts = [file.read_text() for file in files]
+    copied = re.findall(r"^COPY (\S+\.yaml) ", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert {str(file.relative_to(REPOSITORY)) for file in files} <= set(copied)
     alone, added, together = (yaml.safe_load(text) for text in (*parts, "".join(parts)))
     assert together == alone | added
     assert set(alone).isdisjoint(added)

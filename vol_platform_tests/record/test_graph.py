@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.instance.config import dagster_instance_config
 
 from vol_platform.derivations.registry import REGISTRY
+from vol_platform.local.dagster_home import write_dagster_home
 from vol_platform.record.graph import build_definitions
 from vol_platform.settings import Settings
 
@@ -102,13 +102,19 @@ def test_the_entry_point_builds_from_the_settings_of_the_process(
     assert node.partitions_def.get_first_partition_key() == "2026-01-01-00:00"
 
 
-def test_the_instance_file_is_one_that_dagster_accepts(tmp_path: Path) -> None:
-    text = (REPOSITORY / "deploy" / "dagster" / "dagster.yaml").read_text()
-    (tmp_path / "dagster.yaml").write_text(text)
+@pytest.mark.parametrize("is_local", [False, True])
+def test_the_instance_file_is_one_that_dagster_accepts(tmp_path: Path, is_local: bool) -> None:
+    if is_local:
+        write_dagster_home(tmp_path, 3030)
+    else:
+        file = REPOSITORY / "vol_platform" / "local" / "dagster.yaml"
+        (tmp_path / "dagster.yaml").write_text(file.read_text())
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["telemetry"] == {"enabled": False}
     assert config["nux"] == {"enabled": False}
+    assert config["retention"]["auto_materialize"] == {"purge_after_days": 2}
+    assert config["concurrency"]["runs"]["max_concurrent_runs"] == (1 if is_local else 2)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert type(instance.compute_log_manager).__name__ == "NoOpComputeLogManager"
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
-    assert yaml.safe_load(text)["run_coordinator"]["config"]["dequeue_interval_seconds"] == 1
+    assert config["run_coordinator"]["config"]["dequeue_interval_seconds"] == 1
