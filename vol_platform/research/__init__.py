@@ -9,6 +9,7 @@
     surface.iv(surface.expiry_ts[0], 70_000)
 """
 
+from vol_platform.research.chain import load_chain
 from vol_platform.research.load import load_board, load_surface, load_surface_frame
 
-__all__ = ["load_board", "load_surface", "load_surface_frame"]
+__all__ = ["load_board", "load_chain", "load_surface", "load_surface_frame"]

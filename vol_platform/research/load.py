@@ -14,7 +14,7 @@ from vol_platform.quant.surface import Board, Surface
 from vol_platform.settings import Settings, load_settings
 from vol_platform.store.client import connect, query_frame
 
-__all__ = ["load_board", "load_surface", "load_surface_frame"]
+__all__ = ["Source", "load_board", "load_surface", "load_surface_frame", "opened"]
 
 _SNAPSHOT = """
 SELECT max(snapshot_ts) AS newest, count() AS rows
@@ -61,7 +61,7 @@ def load_surface(currency: str, at: datetime, source: Source = None) -> Surface:
 
 def load_surface_frame(currency: str, at: datetime, source: Source = None) -> pl.DataFrame:
     """Return the rows of table ``surfaces`` behind `load_surface`, refused expiries included."""
-    with _client(source) as client:
+    with opened(source) as client:
         snapshot = _snapshot(client, currency, at)
         return query_frame(client, _SURFACE, {"currency": currency, "snapshot": snapshot})
 
@@ -71,14 +71,15 @@ def load_board(currency: str, at: datetime, source: Source = None) -> Board:
 
     Parameters and errors are those of `load_surface`; ``calibrate(load_board(…))`` fits them anew.
     """
-    with _client(source) as client:
+    with opened(source) as client:
         snapshot = _snapshot(client, currency, at)
         frame = query_frame(client, _BOARD, {"currency": currency, "snapshot": snapshot})
     return Board.from_frame(frame)
 
 
 @contextmanager
-def _client(source: Source) -> Iterator[Client]:
+def opened(source: Source) -> Iterator[Client]:
+    """Give the client of a source; one that is opened here is closed here."""
     if isinstance(source, Client):
         yield source
         return
