@@ -154,7 +154,7 @@ class Collector:
         Raises
         ------
         PortInUseError, ExchangeError
-            Something that no attempt can cure.
+            Something that no attempt can cure; in a replay also that no channel is accepted.
         """
         settings = self._settings
         server = MetricsServer(self.metrics, self._health)
@@ -263,6 +263,7 @@ class Collector:
                 for task in done - {stopping}:
                     task.result()  # raises what ended it
                 if self._exit_when_closed and self._sockets.have_ended:
+                    self._sockets.require_an_accepted_channel()
                     return
         finally:
             stopping.cancel()

@@ -7,9 +7,12 @@ import asyncio
 from streamer.clock import Clock
 from streamer.connection import Connection, Sink
 from streamer.deribit.session import Credentials, Session, SessionLimits
+from streamer.errors import ExchangeError
 from streamer.settings import StreamerSettings
 
 __all__ = ["Sockets"]
+
+_NAMED_CHANNELS = 3
 
 
 class Sockets:
@@ -47,8 +50,40 @@ class Sockets:
 
     @property
     def have_ended(self) -> bool:
-        """Whether the exchange closed every connection."""
-        return bool(self.tasks) and all(task.done() for task in self.tasks)
+        """Whether nothing more comes: each connection is closed, or refused all its channels."""
+        return bool(self.tasks) and all(
+            task.done() or it.session.is_refused
+            for it, task in zip(self.connections, self.tasks, strict=True)
+        )
+
+    def require_an_accepted_channel(self) -> None:
+        """Check that the exchange accepted something.
+
+        Raises
+        ------
+        ExchangeError
+            It did not; the text names channels, reasons and the cure.
+        """
+        problems: dict[str, str] = {}
+        for connection in self.connections:
+            problems |= connection.session.unaccepted
+        if len(problems) < sum(len(it.session.wanted) for it in self.connections):
+            return
+        names = list(problems)
+        shown = ", ".join(names[:_NAMED_CHANNELS])
+        if len(names) > _NAMED_CHANNELS:
+            shown += f" and {len(names) - _NAMED_CHANNELS} more"
+        cure = "name channels that it offers (--channels)"
+        if not self._settings.client_id and any(name.endswith(".raw") for name in names):
+            cure = (
+                "raw channels want a login: set VOL_STREAMER_CLIENT_ID and "
+                "VOL_STREAMER_CLIENT_SECRET, or subscribe to 100ms"
+            )
+        reasons = "; ".join(dict.fromkeys(problems.values()))
+        raise ExchangeError(
+            f"{self._settings.websocket_url} accepts none of the {len(names)} channels asked for: "
+            f"{shown} ({reasons}); {cure}"
+        )
 
     def assign(self, channels: list[str]) -> list[str]:
         """Want exactly these channels.

@@ -91,6 +91,7 @@ class _Channel:
     accepted_at: float | None = None
     last_data: float | None = None
     refused: bool = False
+    problem: str = ""  # why it is not accepted
     is_mute: bool = False
 
 
@@ -244,6 +245,20 @@ class Session:
             or (channel.accepted_at is not None and not speaks_at_once(name))
             for name, channel in self._channels.items()
         )
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether every channel is refused: nothing more will come of this session."""
+        return bool(self._channels) and all(it.refused for it in self._channels.values())
+
+    @property
+    def unaccepted(self) -> dict[str, str]:
+        """The channels that are not accepted on this socket, each with the reason."""
+        return {
+            name: channel.problem or "not answered"
+            for name, channel in self._channels.items()
+            if channel.accepted_at is None
+        }
 
     def has_data(self, name: str) -> bool:
         """Tell whether a channel is wanted here and has spoken on this socket."""
@@ -412,10 +427,12 @@ class Session:
             self._refuse(name, channel, detail)
             return
         channel.accepted_at = None
+        channel.problem = detail
         channel.not_before = now + min(_LARGEST_RETRY_SECONDS, 0.5 * 2**channel.attempts)
 
     def _refuse(self, name: str, channel: _Channel, detail: str) -> None:
         channel.refused = True
+        channel.problem = detail
         self._events.append(Event("refused", detail, (name,)))
 
     def _check_first_data(self, now: float) -> None:

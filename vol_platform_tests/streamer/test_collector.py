@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from streamer.collector import Collector
 from streamer.errors import PortInUseError, SpoolLockedError, StoreRefusedError
 from streamer.ingest import Accounting
 from streamer.settings import ClickHouseSettings, StreamerSettings
-from vol_platform.settings import Settings
+from vol_platform.settings import Settings, child_environment
 from vol_platform.simulator import Exchange, ExchangeOptions
 from vol_platform.store.client import connect
-from vol_platform_tests.streamer.support import streamer_settings
+from vol_platform_tests.conftest import REPOSITORY
+from vol_platform_tests.streamer.support import streamer_settings, ticker_frame
 
 
 def live_settings(
@@ -210,6 +212,43 @@ async def test_a_replayed_capture_ends_with_its_accounting(real_data, database, 
     assert accounting.hours_closed == 1
     assert one(database, "SELECT reason FROM ingest_hours") == ("replay",)
     assert one(database, "SELECT DISTINCT source FROM options_quotes") == ("replay",)
+
+
+@pytest.mark.parametrize(
+    ("channel", "texts"),
+    [
+        ("ticker.BTC-25DEC26-100000-C.raw", ["13778", "VOL_STREAMER_CLIENT_ID"]),
+        ("ticker.BTC-1JAN30-1-C.100ms", ["left it out of its reply", "--channels"]),
+    ],
+)
+async def test_a_replay_of_which_no_channel_is_accepted_ends_in_one_line(
+    database, tmp_path, channel, texts
+):
+    where, capture = database.clickhouse, tmp_path / "capture.jsonl"
+    capture.write_bytes(ticker_frame() + b"\n")
+    async with Exchange(ExchangeOptions(capture=capture, capture_end="close")) as exchange:
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streamer.main", "run", "--exit-when-closed"),
+            *("--channels", channel, "--log-level", "critical"),
+            stderr=asyncio.subprocess.PIPE,
+            cwd=REPOSITORY,
+            env=child_environment(
+                {
+                    "VOL_STREAMER_WEBSOCKET_URL": exchange.websocket_url,
+                    "VOL_STREAMER_REST_URL": exchange.rest_url,
+                    "VOL_STREAMER_SPOOL_DIRECTORY": str(tmp_path / "spool"),
+                    "VOL_STREAMER_SPOOL__DISK_FLOOR_BYTES": "0",
+                    "VOL_STREAMER_CLICKHOUSE__HOST": where.host,
+                    "VOL_STREAMER_CLICKHOUSE__PORT": str(where.port),
+                    "VOL_STREAMER_CLICKHOUSE__DATABASE": where.database,
+                }
+            ),
+        )
+        async with asyncio.timeout(60):
+            _, error = await command.communicate()
+    assert command.returncode == 1
+    (line,) = error.decode().splitlines()
+    assert all(text in line for text in [channel, *texts])
 
 
 async def test_metrics_and_health_tell_whether_rows_land(database, tmp_path, capsys):
