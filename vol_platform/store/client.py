@@ -106,11 +106,22 @@ def _explain(error: ClickHouseError, settings: Settings) -> str:
         return (
             f"ClickHouse at {address} has no database '{where.database}'; run `vol migrate` first"
         )
-    return (
-        f"ClickHouse at {address} does not answer as expected: {first_line}; start it (`vol "
-        "store` or "
-        "`vol up`) or set VOL_CLICKHOUSE__HOST and VOL_CLICKHOUSE__PORT"
-    )
+    cure = "start it (`vol store` or `vol up`) or set VOL_CLICKHOUSE__HOST and VOL_CLICKHOUSE__PORT"
+    if isinstance(error, OperationalError) and code is None:
+        return f"ClickHouse at {address} cannot be reached ({_network_cause(error)}); {cure}"
+    return f"ClickHouse at {address} does not answer as expected: {first_line}; {cure}"
+
+
+def _network_cause(error: BaseException) -> str:
+    """Return in a few words why a connection failed, from under what the driver wrapped around."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        if isinstance(cause, TimeoutError):
+            return "no answer in time"
+        cause = cause.__cause__ or cause.__context__
+    return "the connection broke"
 
 
 def is_transient(error: BaseException) -> bool:

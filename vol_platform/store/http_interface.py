@@ -2,8 +2,9 @@
 
 The rules are ClickHouse's own: the statement comes in the URL, in the body or in a form; a URL
 parameter that is not one of the protocol's own is a setting; errors carry their code in
-``X-ClickHouse-Exception- Code`` and choose the status; an error after the first byte of a result
-is written into the stream between ``__exception__`` markers and the connection is cut.
+``X-ClickHouse-Exception-Code`` and choose the status; an error after the first byte of a result
+is written into the stream between ``__exception__`` markers, and the connection is closed without
+the final chunk, so that no HTTP client takes the torn result for a whole one.
 """
 
 from __future__ import annotations
@@ -283,7 +284,10 @@ class _Response:
         await self._part(rest, more=False)
 
     async def fail_in_stream(self, error: EngineError) -> None:
-        """Write the error behind the rows that were sent."""
+        """Write the error behind the rows that were sent, and leave the response unfinished.
+
+        The web server closes the connection of a response that was never completed.
+        """
         message = str(error).encode()
         block = b"\r\n__exception__\r\n%b\r\n%b\n%d %b\r\n__exception__\r\n" % (
             self._tag.encode(),
@@ -292,7 +296,8 @@ class _Response:
             self._tag.encode(),
         )
         await self.write(block)
-        await self.end()
+        if self._encoder is not None:
+            await self._part(self._encoder.flush(), more=True)
 
     async def _part(self, chunk: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})

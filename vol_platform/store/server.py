@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -98,6 +99,10 @@ def serve(
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             server_header=False,
+        )
+        # an unfinished response is how a failed query ends; its client was told why
+        logging.getLogger("uvicorn.error").addFilter(
+            lambda record: "without completing response" not in record.getMessage()
         )
         address = f"http://{host}:{listener.getsockname()[1]}"
         directory.announce(address)

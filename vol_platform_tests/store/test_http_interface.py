@@ -285,13 +285,24 @@ def test_one_session_serves_one_request_at_a_time(http: httpx.Client) -> None:
         assert slow.result() == "0\n"
 
 
-def test_an_error_after_the_first_rows_is_written_into_the_stream(http: httpx.Client) -> None:
-    answer = http.post(
-        "/", content="SELECT throwIf(number = 3000000, 'boom'), number FROM numbers(4000000)"
-    )
-    assert answer.status_code == 200
-    tag = answer.headers["X-ClickHouse-Exception-Tag"]
-    tail = answer.content[-2000:].decode()
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_error_after_the_first_rows_is_written_into_the_stream_which_is_then_cut(
+    http: httpx.Client, encoding: str
+) -> None:
+    statement = "SELECT throwIf(number = 3000000, 'boom'), number FROM numbers(4000000)"
+    pieces: list[bytes] = []
+    with http.stream(
+        "POST",
+        "/",
+        content=statement,
+        params={"enable_http_compression": "1"},
+        headers={"Accept-Encoding": encoding},
+    ) as answer:
+        assert answer.status_code == 200
+        tag = answer.headers["X-ClickHouse-Exception-Tag"]
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            pieces.extend(answer.iter_bytes())
+    tail = b"".join(pieces)[-2000:].decode()
     assert f"\r\n__exception__\r\n{tag}\r\nCode: 395. DB::Exception: boom" in tail
     assert tail.endswith(f" {tag}\r\n__exception__\r\n")
 
