@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vol_platform.local.validate_boards import BoardsReport
+    from vol_platform.local.validate_boards import BoardsReport, WorstSlice
 
 __all__ = ["register"]
 
@@ -80,6 +80,50 @@ def _pooled(report: BoardsReport) -> list[str]:
     return [*lines, quotes, errors, arbitrage]
 
 
+def _worst(worst: list[WorstSlice]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Worst slices", header_style="bold", row_styles=("", "dim"))
+    for heading in ("", "board", "", "expiry", "days", "quotes", "in spread", "RMSE vp"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what its quotes say", overflow="fold")
+    for rank, item in enumerate(worst, 1):
+        (row,) = item.surface.to_dicts()
+        table.add_row(
+            str(rank),
+            item.file,
+            row["currency"],
+            f"{row['expiry_ts']:%Y-%m-%d %H:%M}",
+            f"{365 * row['expiry_years']:.1f}",
+            str(row["quotes"]),
+            f"{row['in_spread_share']:.1%}",
+            f"{100 * row['rmse']:.2f}",
+            item.diagnosis.text,
+        )
+    return table
+
+
+def _draw(worst: list[WorstSlice], directory: Path) -> None:
+    """Write one picture per slice, named by rank, market, snapshot and expiry."""
+    from vol_platform.plots import slice_png
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for rank, item in enumerate(worst, 1):
+        (row,) = item.surface.to_dicts()
+        name = (
+            f"{rank:02d}_{row['currency']}_{row['snapshot_ts']:%Y%m%dT%H%M%S}"
+            f"_expiry_{row['expiry_ts']:%Y%m%d}.png"
+        )
+        picture = slice_png(
+            item.surface,
+            item.quotes,
+            currency=row["currency"],
+            snapshot_ts=row["snapshot_ts"],
+            note=f"{item.file}: {item.diagnosis.text}",
+        )
+        (directory / name).write_bytes(picture)
+
+
 def boards(
     paths: Annotated[list[Path], typer.Argument(help="Board files, or folders of them.")],
     mapping: Annotated[
@@ -88,9 +132,17 @@ def boards(
     output: Annotated[
         Path | None, typer.Option(help="Write the table as CSV, the expiries as Parquet beside it.")
     ] = None,
+    worst: Annotated[
+        int, typer.Option(min=0, help="List this many of the slices that fit worst, and why.")
+    ] = 0,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of each of the worst slices.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress lines.")] = False,
 ) -> None:
     """Import boards into a scratch store, derive their surfaces, and judge them."""
+    if pictures is not None and not worst:
+        raise typer.BadParameter("--pictures draws the worst slices: say how many with --worst")
     from rich.console import Console
 
     from vol_platform.imports.mapping import load_mapping
@@ -102,6 +154,7 @@ def boards(
         load_settings(),
         paths,
         mapping=None if mapping is None else load_mapping(mapping),
+        worst=worst,
         progress=None if quiet else lambda text: progress.print(text, highlight=False),
     )
     console = Console()
@@ -110,6 +163,11 @@ def boards(
     console.print(_table(report))
     for line in _pooled(report):
         console.print(line, highlight=False)
+    if report.worst:
+        console.print(_worst(report.worst))
+        if pictures is not None:
+            _draw(report.worst, pictures)
+            console.print(f"drawn: {len(report.worst)} pictures in {pictures}", highlight=False)
     if output is not None:
         expiries = output.with_suffix(".expiries.parquet")
         report.boards.write_csv(output)

@@ -20,6 +20,7 @@ from vol_platform.imports.mapping import Mapping
 from vol_platform.imports.run import Skipped, import_boards
 from vol_platform.imports.writer import ImportResult
 from vol_platform.local.scratch import scratch_store
+from vol_platform.quant.diagnosis import SliceDiagnosis, diagnose, worst_slices
 from vol_platform.quant.surface import Board, Surface
 from vol_platform.quant.validation import BoardReport, pool, validate_board
 from vol_platform.record.run import materialise_hours
@@ -27,7 +28,7 @@ from vol_platform.settings import Settings
 from vol_platform.store.client import connect, query_frame
 from vol_platform.store.migrate import migrate
 
-__all__ = ["BoardsReport", "validate_boards"]
+__all__ = ["BoardsReport", "WorstSlice", "validate_boards"]
 
 DATABASE = "vol_validation"
 
@@ -58,6 +59,28 @@ WHERE q.snapshot_ts = {snapshot_ts:DateTime('UTC')} AND q.currency = {currency:S
 
 
 @dataclass(frozen=True)
+class WorstSlice:
+    """One of the slices that fit worst, with all that a picture of it needs.
+
+    Attributes
+    ----------
+    file
+        The board it is from.
+    surface
+        Its row of table `surfaces`.
+    quotes
+        All rows of `quotes_clean` of its board, with the forward.
+    diagnosis
+        What its own quotes say about the misses.
+    """
+
+    file: str
+    surface: pl.DataFrame
+    quotes: pl.DataFrame
+    diagnosis: SliceDiagnosis
+
+
+@dataclass(frozen=True)
 class BoardsReport:
     """The figures of every board.
 
@@ -70,15 +93,18 @@ class BoardsReport:
     pooled
         All boards together, see `vol_platform.quant.validation.pool`.
     expiries
-        One row per board and expiry: the `surfaces` table.
+        One row per board and expiry: `file` and the columns of table `surfaces`.
     skipped
         Files that hold no board.
+    worst
+        The slices that fit worst, as many as were asked for, worst first.
     """
 
     boards: pl.DataFrame
     pooled: dict[str, float]
     expiries: pl.DataFrame
     skipped: list[Skipped]
+    worst: list[WorstSlice]
 
     @property
     def good(self) -> bool:
@@ -92,6 +118,7 @@ def validate_boards(
     *,
     mapping: Mapping | None = None,
     into: Settings | None = None,
+    worst: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> BoardsReport:
     """Validate every board under the given paths.
@@ -106,6 +133,8 @@ def validate_boards(
         How to read CSV files of an unknown kind.
     into
         A store to use and keep instead of a scratch one.
+    worst
+        How many of the slices that fit worst to diagnose, of those with five quotes or more.
     progress
         Called with a line of text as the work goes on.
 
@@ -141,14 +170,21 @@ def validate_boards(
                 for currency, snapshot_ts in result.snapshots:
                     failure = outcome.failed.get(snapshot_ts.replace(minute=0), "")
                     row, report, surfaces = _one(client, currency, snapshot_ts, failure)
-                    boards.append({"file": result.board.path.name, **row})
+                    file = result.board.path.name
+                    boards.append({"file": file, **row})
                     reports.append(report)
-                    expiries.append(surfaces)
+                    expiries.append(surfaces.select(pl.lit(file).alias("file"), pl.all()))
+            judged = pl.concat(expiries)
+            slices = [
+                _diagnosed(client, judged, row)
+                for row in worst_slices(judged, worst).iter_slices(n_rows=1)
+            ]
     return BoardsReport(
         boards=pl.DataFrame(boards, infer_schema_length=None),
         pooled=pool([report for report in reports if report is not None]),
-        expiries=pl.concat(expiries),
+        expiries=judged,
         skipped=skipped,
+        worst=slices,
     )
 
 
@@ -176,11 +212,24 @@ def _one(
     }
     if quotes.is_empty() or surfaces.is_empty():
         return row, None, surfaces
-    # An expiry of which no quote was usable is a refused row of the surface and not on the board.
-    judged = surfaces.filter(pl.col("expiry_ts").is_in(quotes["expiry_ts"].unique().to_list()))
-    report = validate_board(Board.from_frame(quotes), Surface.from_frame(judged))
+    report = validate_board(*_board_and_surface(quotes, surfaces))
     refused = surfaces.filter(pl.col("status") == "refused").height
     return {**report.to_row(), **row, "refused": refused}, report, surfaces
+
+
+def _board_and_surface(quotes: pl.DataFrame, surfaces: pl.DataFrame) -> tuple[Board, Surface]:
+    # An expiry of which no quote was usable is a refused row of the surface and not on the board.
+    judged = surfaces.filter(pl.col("expiry_ts").is_in(quotes["expiry_ts"].unique().to_list()))
+    return Board.from_frame(quotes), Surface.from_frame(judged)
+
+
+def _diagnosed(client: Client, expiries: pl.DataFrame, row: pl.DataFrame) -> WorstSlice:
+    """Diagnose the slice of one row of `expiries` against the published quotes of its board."""
+    keys = ["file", "currency", "snapshot_ts"]
+    quotes = query_frame(client, QUOTES, row.select(keys[1:]).row(0, named=True))
+    board, surface = _board_and_surface(quotes, expiries.join(row, on=keys, how="semi"))
+    diagnosis = diagnose(board, surface, row["expiry_ts"][0])
+    return WorstSlice(str(row["file"][0]), row, quotes, diagnosis)
 
 
 def _problem(surfaces: pl.DataFrame, listed: int) -> str:

@@ -14,9 +14,10 @@ from vol_platform.plots import canvas
 from vol_platform.plots.labels import expiry_label, headline
 from vol_platform.plots.slices import QuoteBars, Slice, quote_bars, slices
 
-__all__ = ["draw_smiles", "panel_grid", "smile_png"]
+__all__ = ["draw_smiles", "panel_grid", "slice_png", "smile_png"]
 
 _COLUMNS = 4
+_LEGEND = "bars: bid to ask; red: the fit is outside; triangles: a bid or an ask alone"
 
 
 def smile_png(
@@ -57,6 +58,46 @@ def smile_png(
     return canvas.png_bytes(figure)
 
 
+def slice_png(
+    surface_row: pl.DataFrame,
+    quotes_frame: pl.DataFrame,
+    *,
+    currency: str,
+    snapshot_ts: datetime,
+    note: str,
+) -> bytes:
+    """Draw one expiry's smile alone and large, with a note below it.
+
+    Parameters
+    ----------
+    surface_row
+        One row of table ``surfaces``.
+    quotes_frame
+        Rows of table ``quotes_clean`` of its snapshot; other expiries are left out.
+    currency, snapshot_ts
+        For the headline.
+    note
+        Text below the picture, wrapped.
+
+    Raises
+    ------
+    ValueError
+        There is not exactly one row.
+    """
+    if surface_row.height != 1:
+        raise ValueError(f"surface_row must hold 1 expiry, held {surface_row.height}")
+    (part,) = slices(surface_row)
+    figure = canvas.figure(9.0, 5.4)
+    figure.suptitle(headline("smile", currency, snapshot_ts), color=canvas.INK, fontsize=11)
+    axes = figure.subplots()
+    _draw_smile(axes, part, quote_bars(quotes_frame, part))
+    axes.set_ylabel("vol, %", fontsize=8, color=canvas.INK)
+    axes.set_xlabel("k = ln(strike / forward)", fontsize=8, color=canvas.INK)
+    words = f"{_LEGEND}\n{textwrap.fill(note, 120)}"
+    figure.supxlabel(words, fontsize=7.5, color=canvas.INK)
+    return canvas.png_bytes(figure)
+
+
 def panel_grid(panels: int) -> tuple[int, int]:
     """Rows and columns of small multiples for this many panels."""
     columns = min(_COLUMNS, panels)
@@ -67,11 +108,7 @@ def draw_smiles(figure: Any, parts: list[Slice], quotes_frame: pl.DataFrame | No
     """Draw one panel per expiry into a figure or subfigure."""
     rows, columns = panel_grid(len(parts))
     panels = figure.subplots(rows, columns, squeeze=False)
-    figure.supxlabel(
-        "bars: bid to ask; red: the fit is outside; triangles: a bid or an ask alone",
-        fontsize=7,
-        color=canvas.INK,
-    )
+    figure.supxlabel(_LEGEND, fontsize=7, color=canvas.INK)
     for number, axes in enumerate(panels.flat):
         if number >= len(parts):
             axes.set_axis_off()

@@ -50,17 +50,31 @@ def board(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_board_is_judged_by_what_the_platform_would_publish(board: Path, tmp_path: Path) -> None:
-    table = tmp_path / "boards.csv"
-    result = CliRunner().invoke(
-        app, ["validate", "boards", str(board), "--quiet", "--output", str(table)]
-    )
+    table, pictures = tmp_path / "boards.csv", tmp_path / "pictures"
+    arguments = ["--quiet", "--output", str(table), "--worst", "10", "--pictures", str(pictures)]
+    result = CliRunner().invoke(app, ["validate", "boards", str(board), *arguments])
     assert result.exit_code == 0, result.output
     assert "0 violations by the exact checks, 0 by finite differences" in result.output
     (row,) = pl.read_csv(table).to_dicts()
     assert (row["expiries_listed"], row["fitted"], row["problem"]) == (2, 2, "")
     assert row["in_spread_share"] > 0.95
     expiries = pl.read_parquet(table.with_suffix(".expiries.parquet"))
+    assert expiries["file"].unique().to_list() == [board.name]
     assert expiries["atm_vol"].to_list() == pytest.approx([0.5, 0.5], abs=0.01)
+    assert "Worst slices" in result.output
+    drawn = sorted(pictures.iterdir())
+    assert {path.name[3:] for path in drawn} == {
+        f"BTC_20260302T111800_expiry_{day}.png" for day in ("20260306", "20260327")
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_pictures_without_a_number_of_slices_are_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["validate", "boards", str(tmp_path), "--pictures", str(tmp_path)]
+    )
+    assert result.exit_code == 2
+    assert "--worst" in result.output
 
 
 def test_a_folder_without_boards_is_one_clear_line(tmp_path: Path) -> None:

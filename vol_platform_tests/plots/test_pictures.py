@@ -65,3 +65,18 @@ def test_the_term_structure_takes_constant_maturities_and_forward_vols():
 def test_nothing_to_draw_is_said_with_the_market(name, drawn):
     with pytest.raises(ValueError, match="BTC"):
         draw(name, drawn.surface.clear())
+
+
+def test_one_slice_alone_carries_its_note(drawn):
+    row = drawn.surface.filter(pl.col("status") != "refused").head(1)
+    notes = [
+        plots.slice_png(row, drawn.quotes, currency="BTC", snapshot_ts=SNAPSHOT, note=note)
+        for note in ("all quotes met", "three quotes missed")
+    ]
+    assert size(notes[0]) == (990, 594)
+    assert notes[0] != notes[1]
+
+
+def test_a_picture_of_one_slice_needs_one_row(drawn):
+    with pytest.raises(ValueError, match="must hold 1 expiry, held 4"):
+        plots.slice_png(drawn.surface, drawn.quotes, currency="BTC", snapshot_ts=SNAPSHOT, note="")
