@@ -13,6 +13,8 @@ __all__ = ["configure", "logger"]
 
 def configure(*, level: str = "info") -> None:
     """Set the logs of this process up; call it once, at the start of the command."""
+    # The driver's own lines say less than the errors that we make of them.
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

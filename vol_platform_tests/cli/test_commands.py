@@ -103,9 +103,10 @@ def test_a_busy_port_that_was_asked_for_is_one_line_with_the_cure(
 def test_a_data_folder_that_cannot_be_written_is_one_line_with_the_cure(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    line = one_line(vol(tmp_path, "up", VOL_DATA_DIRECTORY=str(blocked / "data")))
-    assert "cannot write to the data directory" in line
-    assert "set VOL_DATA_DIRECTORY to another directory" in line
+    for directory in (str(blocked / "data"), "/proc/nowhere"):
+        line = one_line(vol(tmp_path, "up", VOL_DATA_DIRECTORY=directory))
+        assert f"cannot write to the data directory {directory}" in line
+        assert "set VOL_DATA_DIRECTORY to another directory" in line
 
 
 def test_a_misspelt_setting_is_one_line_with_the_cure(tmp_path: Path) -> None:

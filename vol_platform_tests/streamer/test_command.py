@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from streamer.main import app
 from vol_platform.settings import Settings
+from vol_platform_tests.conftest import REPOSITORY
 from vol_platform_tests.streamer.support import ticker_frame
 
 
@@ -74,6 +77,35 @@ def test_a_wrong_setting_is_one_line_with_the_cure(run, monkeypatch, variable, v
     assert result.exit_code == 1
     assert text in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("run", "--log-level", "error"), ("ingest", "-")])
+def test_a_spool_directory_that_cannot_be_made_is_one_line_with_the_cure(run, command):
+    result = run(*command, "--spool-directory", "/proc/nowhere", stdin=b"")
+    assert result.exit_code == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("vol-streamer: spool directory /proc/nowhere")
+    assert "set VOL_STREAMER_SPOOL_DIRECTORY to another" in line
+
+
+def test_a_database_that_is_away_is_one_line_of_a_whole_process(tmp_path):
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("VOL_")}  # noqa: TID251 - of a child process
+    done = subprocess.run(
+        [sys.executable, "-m", "streamer.main", "ingest", "-"],
+        input=ticker_frame(),
+        capture_output=True,
+        check=False,
+        cwd=REPOSITORY,
+        timeout=60,
+        env=environment
+        | {
+            "VOL_STREAMER_CLICKHOUSE__PORT": "9",
+            "VOL_STREAMER_SPOOL_DIRECTORY": str(tmp_path / "spool"),
+        },
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.endswith("127.0.0.1:9 cannot be reached; start it first")
 
 
 @pytest.mark.parametrize("command", [("ingest", "missing.jsonl"), ("ingest", "missing.gz")])
