@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from clickhouse_connect import get_async_client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from vol_platform.errors import StoreError
@@ -109,9 +110,6 @@ def test_only_transient_errors_are_tried_again(database: Settings) -> None:
 
 
 async def test_the_asynchronous_client_works_too(database: Settings) -> None:
-    pytest.importorskip("aiohttp", reason="clickhouse-connect's asynchronous client needs aiohttp")
-    from clickhouse_connect import get_async_client
-
     where = database.clickhouse
     async with await get_async_client(
         host=where.host, port=where.port, database=where.database
