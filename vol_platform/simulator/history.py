@@ -22,6 +22,7 @@ import zstandard
 from vol_platform.errors import SettingsError
 from vol_platform.simulator import noise
 from vol_platform.simulator.board import Board, board_at, instrument_rows
+from vol_platform.simulator.feed import RESEND_MS
 from vol_platform.simulator.market import Market
 from vol_platform.simulator.tickers import TickerSource
 from vol_platform.simulator.trades import trades_between
@@ -136,12 +137,16 @@ def _board_lines(
     """Yield the lines of one board: tickers at their phases, the index, futures, trades."""
     board = source.board
     period_ms = round(options.seconds_between_ticks * 1000)
+    # The exchange sends every ticker again within five seconds, so on its board no quote is older.
+    # Sparse history keeps that: all of a period's ticks fall in its last five seconds, and a
+    # snapshot at the period's end is as simultaneous as a real one.
+    window_ms = min(period_ms, RESEND_MS)
     # All that ticks at one moment is priced together; enough moments to look staggered.
-    quantum_ms = max(period_ms // 60, 100)
+    quantum_ms = max(window_ms // 60, 100)
     names = board.names
     option_heads = [notification_head(f"ticker.{name}.{options.interval}") for name in names]
-    phase = (noise.uniform(options.seed, board.stream + 41, 0) * period_ms).astype(np.int64)
-    phase -= phase % quantum_ms
+    phase = (noise.uniform(options.seed, board.stream + 41, 0) * window_ms).astype(np.int64)
+    phase += period_ms - window_ms - phase % quantum_ms
     chunk_ms = max(_CHUNK_ROWS // len(names), 1) * period_ms
     index_ms = max(min(period_ms, 10_000), _INDEX_MS)
     chunk_start = start_ms

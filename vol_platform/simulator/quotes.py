@@ -247,6 +247,8 @@ def _two_sides(
     share = _CALM_WING_TWO_SIDED[tenor] * (1 - stress) + _CRASH_WING_TWO_SIDED[tenor] * stress
     shown = noise.step_uniform(market.seed, streams + 7, time_ms, 600_000) < share
     wing = out_of_the_money & (absolute_delta < _WING_DELTA)
+    # Nobody bids a tick for what is worth less than one.
+    shown &= mark >= _FINE_TICK
     lifted = np.maximum(bid, _FINE_TICK)
     ask = np.where(wing & shown & (ask <= lifted), lifted + _FINE_TICK, ask)
     bid = np.where(wing, np.where(shown, lifted, 0.0), bid)

@@ -132,3 +132,13 @@ def test_wrong_values_are_named(values: tuple[float, float], words: str) -> None
 def test_an_end_without_a_zone_is_refused() -> None:
     with pytest.raises(SettingsError, match="--end must carry a zone"):
         make_history_options(datetime.fromisoformat("2026-06-03T10:00:00"), 1, 60, 7, "BTC")
+
+
+def test_sparse_history_keeps_the_board_simultaneous_at_the_minute() -> None:
+    ages = [
+        -frame["params"]["data"]["timestamp"] % MINUTE_MS
+        for _, frame in map(_split, history_lines(_history()))
+        if "params" in frame and "mark_iv" in frame["params"]["data"]
+    ]
+    assert len(ages) > 2_000
+    assert max(ages) <= 5_000
