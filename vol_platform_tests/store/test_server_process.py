@@ -90,6 +90,7 @@ def test_a_signal_lets_running_requests_finish(store: StoreProcess, number: sign
         assert slow.result().text == "done\t0\n"
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_acknowledged_row_and_doubles_none(tmp_path: Path) -> None:
     data = tmp_path / "store"
     store = start_store(data)
