@@ -16,6 +16,11 @@ __all__ = ["HOST", "PortChooser", "is_free"]
 
 HOST = "127.0.0.1"
 _TRIES = 200
+_BLOCKED_BY_BROWSERS = frozenset(
+    {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679}
+    | {6697, 10080}
+)
+"""Ports above 1023 that browsers refuse to open (WHATWG Fetch, "bad port")."""
 
 
 def is_free(port: int) -> bool:
@@ -74,11 +79,14 @@ class PortChooser:
             return explicit
         first = default + self.offset
         for port in range(first, min(first + _TRIES, 65536)):
-            if port not in self._given and is_free(port):
+            if port in self._given or port in _BLOCKED_BY_BROWSERS:
+                continue
+            if is_free(port):
                 self._given.add(port)
                 if port != first:
+                    why = "is refused by browsers" if first in _BLOCKED_BY_BROWSERS else "is taken"
                     self.notes.append(
-                        f"port {first} for {part} is taken; using {port} ({option} sets it)"
+                        f"port {first} for {part} {why}; using {port} ({option} sets it)"
                     )
                 return port
         msg = f"no free port for {part} from {first} on; ask for one with {option}"

@@ -52,3 +52,9 @@ def test_no_port_is_given_twice() -> None:
 def test_the_offset_moves_defaults_only(taken: int) -> None:
     chooser = PortChooser(offset=100)
     assert chooser.choose("one", 21000, None, "--one") >= 21100
+
+
+def test_a_port_that_browsers_refuse_is_passed_over() -> None:
+    chooser = PortChooser(offset=3000)
+    assert chooser.choose("Dagster", 3000, None, "--dagster-port") != 6000
+    assert "6000" in chooser.notes[0]
