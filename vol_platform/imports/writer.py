@@ -128,6 +128,18 @@ def _checksum_of(quotes: pl.DataFrame) -> int:
     return int(crc32c.crc32c(quotes["content_checksum"].to_numpy().tobytes()))
 
 
+def _origin(board: BoardFile, now: datetime) -> list[pl.Expr]:
+    """Give the columns that say where a tick came from."""
+    return [
+        pl.lit("").alias("rounded_fields"),
+        pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("received_ts"),
+        pl.lit("import").alias("source"),
+        pl.lit(COLLECTOR).alias("collector"),
+        pl.lit(0, dtype=pl.UInt32).alias("connection_id"),
+        pl.lit(board.testnet).alias("testnet"),
+    ]
+
+
 def _quotes(board: BoardFile, now: datetime) -> pl.DataFrame:
     base = board.rows.select(
         "instrument_name",
@@ -145,12 +157,7 @@ def _quotes(board: BoardFile, now: datetime) -> pl.DataFrame:
     checksums = [int(crc32c.crc32c(text.encode())) for text in texts.to_list()]
     return base.with_columns(
         pl.lit(value=False).alias("is_expired"),
-        pl.lit("").alias("rounded_fields"),
-        pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("received_ts"),
-        pl.lit("import").alias("source"),
-        pl.lit(COLLECTOR).alias("collector"),
-        pl.lit(0, dtype=pl.UInt32).alias("connection_id"),
-        pl.lit(board.testnet).alias("testnet"),
+        *_origin(board, now),
         pl.Series("content_checksum", checksums, dtype=pl.UInt32),
     )
 
@@ -231,12 +238,7 @@ def _index(board: BoardFile, now: datetime) -> pl.DataFrame:
             pl.col("price_index").alias("index_name"),
             "exchange_ts",
             pl.col("index_price").cast(pl.Decimal(18, 8)).alias("price"),
-            pl.lit("").alias("rounded_fields"),
-            pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("received_ts"),
-            pl.lit("import").alias("source"),
-            pl.lit(COLLECTOR).alias("collector"),
-            pl.lit(0, dtype=pl.UInt32).alias("connection_id"),
-            pl.lit(board.testnet).alias("testnet"),
+            *_origin(board, now),
             pl.lit(0, dtype=pl.UInt32).alias("content_checksum"),
         )
     )

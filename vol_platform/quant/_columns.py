@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vol_platform.quant.errors import QuantError
 
-__all__ = ["Columns", "call_flags", "columns", "float_array"]
+__all__ = ["Columns", "call_flags", "columns", "float_array", "quoted_smile"]
 
 FLOAT64 = np.dtype(np.float64)
 BOOL = np.dtype(np.bool_)
@@ -34,6 +34,25 @@ def float_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
         pass
     text = f"{name} must be a number or an array of numbers, was {reprlib.repr(value)}"
     raise QuantError(text)
+
+
+def quoted_smile(
+    k: ArrayLike, bid_vol: ArrayLike, ask_vol: ArrayLike, expiry_years: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """`k`, bid and ask volatility of the usable points: no NaN, no crossed pair; or QuantError."""
+    points, bid, ask = (
+        np.atleast_1d(float_array(name, value))
+        for name, value in zip(("k", "bid_vol", "ask_vol"), (k, bid_vol, ask_vol), strict=True)
+    )
+    if not points.shape == bid.shape == ask.shape or points.ndim != 1:
+        raise QuantError(
+            "k, bid_vol and ask_vol must have one length, were "
+            f"{points.shape}, {bid.shape}, {ask.shape}"
+        )
+    if not expiry_years > 0.0:
+        raise QuantError(f"expiry_years must be > 0, was {expiry_years:g}")
+    usable = np.isfinite(points) & (bid > 0.0) & (ask >= bid) & np.isfinite(ask)
+    return points[usable], bid[usable], ask[usable]
 
 
 def call_flags(value: ArrayLike) -> NDArray[np.bool_]:

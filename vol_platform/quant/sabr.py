@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
-from vol_platform.quant._columns import float_array
+from vol_platform.quant._columns import float_array, quoted_smile
 from vol_platform.quant.errors import QuantError
 
 __all__ = ["Sabr", "fit", "total_variance", "vol"]
@@ -175,23 +175,11 @@ def fit(
     QuantError
         Shapes differ, fewer than three usable points, or `expiry_years` or `beta` out of range.
     """
-    points, bid, ask = (
-        np.atleast_1d(float_array(name, value))
-        for name, value in zip(("k", "bid_vol", "ask_vol"), (k, bid_vol, ask_vol), strict=True)
-    )
-    if not points.shape == bid.shape == ask.shape or points.ndim != 1:
+    points, bid, ask = quoted_smile(k, bid_vol, ask_vol, expiry_years)
+    if points.size < 3:
         raise QuantError(
-            "k, bid_vol and ask_vol must have one length, were "
-            f"{points.shape}, {bid.shape}, {ask.shape}"
+            f"three usable points are needed for three parameters, there were {points.size}"
         )
-    if not expiry_years > 0.0:
-        raise QuantError(f"expiry_years must be > 0, was {expiry_years:g}")
-    usable = np.isfinite(points) & (bid > 0.0) & (ask >= bid) & np.isfinite(ask)
-    if usable.sum() < 3:
-        raise QuantError(
-            f"three usable points are needed for three parameters, there were {int(usable.sum())}"
-        )
-    points, bid, ask = points[usable], bid[usable], ask[usable]
     mid = 0.5 * (bid + ask)
     scale = np.maximum(0.5 * (ask - bid), 1e-3)
     strikes = np.exp(points)

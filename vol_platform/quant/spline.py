@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline, make_smoothing_spline
 
-from vol_platform.quant._columns import float_array
+from vol_platform.quant._columns import float_array, quoted_smile
 from vol_platform.quant.errors import QuantError
 
 __all__ = ["VarianceSpline", "fit"]
@@ -102,26 +102,15 @@ def fit(
     >>> round(float(np.sqrt(smile.total_variance(0.1) / 0.25)), 6)
     0.51
     """
-    points, bid, ask = (
-        np.atleast_1d(float_array(name, value))
-        for name, value in zip(("k", "bid_vol", "ask_vol"), (k, bid_vol, ask_vol), strict=True)
-    )
-    if not points.shape == bid.shape == ask.shape or points.ndim != 1:
-        raise QuantError(
-            "k, bid_vol and ask_vol must have one length, were "
-            f"{points.shape}, {bid.shape}, {ask.shape}"
-        )
-    if not expiry_years > 0.0:
-        raise QuantError(f"expiry_years must be > 0, was {expiry_years:g}")
+    points, bid, ask = quoted_smile(k, bid_vol, ask_vol, expiry_years)
     if smoothing is not None and not smoothing >= 0.0:
         raise QuantError(f"smoothing must be >= 0 or None, was {smoothing:g}")
-    usable = np.isfinite(points) & (bid > 0.0) & (ask >= bid) & np.isfinite(ask)
-    nodes, group = np.unique(points[usable], return_inverse=True)
+    nodes, group = np.unique(points, return_inverse=True)
     if nodes.size < 3:
         raise QuantError(f"three different usable points are needed, there were {nodes.size}")
     counts = np.bincount(group)
-    mid = np.bincount(group, 0.5 * (bid + ask)[usable]) / counts
-    half = np.bincount(group, 0.5 * (ask - bid)[usable]) / counts
+    mid = np.bincount(group, 0.5 * (bid + ask)) / counts
+    half = np.bincount(group, 0.5 * (ask - bid)) / counts
     variance = mid * mid * expiry_years
     if nodes.size >= 5 and smoothing != 0.0:
         scale = 2.0 * mid * np.maximum(half, 1e-3) * expiry_years

@@ -169,6 +169,17 @@ def _delta_vols(
     return {(delta, premium_adjusted): vols[row] for row, delta in enumerate(deltas)}
 
 
+def _wings(
+    surface: SmileSurface, delta: float, expiry_years: ArrayLike | None, premium_adjusted: bool
+) -> tuple[Floats, Floats]:
+    """Volatility of the call and of the put at a delta."""
+    call, put = (
+        delta_vol(surface, signed, expiry_years, premium_adjusted=premium_adjusted)
+        for signed in (abs(delta), -abs(delta))
+    )
+    return call, put
+
+
 def risk_reversal(
     surface: SmileSurface,
     delta: float = 0.25,
@@ -180,8 +191,7 @@ def risk_reversal(
 
     Parameters and errors as in `delta_vol`, with `delta` in (0, 1).
     """
-    call = delta_vol(surface, abs(delta), expiry_years, premium_adjusted=premium_adjusted)
-    put = delta_vol(surface, -abs(delta), expiry_years, premium_adjusted=premium_adjusted)
+    call, put = _wings(surface, delta, expiry_years, premium_adjusted)
     return call - put
 
 
@@ -196,8 +206,7 @@ def butterfly(
 
     Parameters and errors as in `delta_vol`, with `delta` in (0, 1).
     """
-    call = delta_vol(surface, abs(delta), expiry_years, premium_adjusted=premium_adjusted)
-    put = delta_vol(surface, -abs(delta), expiry_years, premium_adjusted=premium_adjusted)
+    call, put = _wings(surface, delta, expiry_years, premium_adjusted)
     return 0.5 * (call + put) - atm(surface, expiry_years)
 
 
