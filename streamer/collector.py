@@ -14,7 +14,7 @@ from streamer.clock import Clock
 from streamer.connection import Connection
 from streamer.decode import FrameDecoder
 from streamer.deribit.rest import RestClient, instruments_of
-from streamer.deribit.session import Event
+from streamer.deribit.session_data import Event
 from streamer.errors import ExchangeError, StreamerError
 from streamer.gap_keeper import GapKeeper
 from streamer.hours import HourKeeper

@@ -11,7 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from streamer.clock import Clock
-from streamer.deribit.session import Event, Session
+from streamer.deribit.session import Session
+from streamer.deribit.session_data import Event
 from streamer.errors import ExchangeError
 from streamer.log import logger
 

@@ -6,7 +6,8 @@ import asyncio
 
 from streamer.clock import Clock
 from streamer.connection import Connection, Sink
-from streamer.deribit.session import Credentials, Session, SessionLimits
+from streamer.deribit.session import Session
+from streamer.deribit.session_data import Credentials, SessionLimits
 from streamer.errors import ExchangeError
 from streamer.settings import StreamerSettings
 

@@ -10,7 +10,6 @@ answered; running out of credits ends the session.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,8 +18,16 @@ from streamer.deribit.channels import Family, family_of, speaks_at_once
 from streamer.deribit.credits import CreditBucket
 from streamer.deribit.error_codes import Reaction, rule_of
 from streamer.deribit.messages import Envelope, ReplyError
+from streamer.deribit.session_data import (
+    Channel,
+    Credentials,
+    Event,
+    Login,
+    Request,
+    SessionLimits,
+)
 
-__all__ = ["Credentials", "Event", "Session", "SessionLimits"]
+__all__ = ["Session"]
 
 _SUBSCRIBE_PRICE = 3_000.0
 _SUBSCRIBE_POOL = 27_000.0  # of 30,000: the exchange's clock is not ours
@@ -31,68 +38,6 @@ _REPLY_SECONDS = 10.0
 _LARGEST_RETRY_SECONDS = 60.0
 _LOGIN_REFRESH_SHARE = 0.8
 _CLOCK_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A key of the exchange; its secret is in no repr."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """How a session paces itself and when it gives up."""
-
-    channels_per_subscribe: int = 200
-    heartbeat_seconds: int = 10
-    data_silence_seconds: float = 15.0
-    first_data_seconds: float = 30.0
-    attempts: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that the owner of the session should know.
-
-    Attributes
-    ----------
-    kind
-        lifecycle, refused, mute, error, clock or logged_in.
-    detail
-        In words.
-    channels
-        That it is about.
-    data
-        Bytes of a lifecycle message; milliseconds of a clock event.
-    """
-
-    kind: str
-    detail: str = ""
-    channels: tuple[str, ...] = ()
-    data: Any = None
-
-
-@dataclass(slots=True)
-class _Request:
-    method: str
-    sent_at: float
-    channels: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Channel:
-    """What is known of one wanted channel."""
-
-    attempts: int = 0
-    not_before: float = 0.0
-    in_flight: bool = False
-    accepted_at: float | None = None
-    last_data: float | None = None
-    refused: bool = False
-    problem: str = ""  # why it is not accepted
-    is_mute: bool = False
 
 
 class Session:
@@ -119,12 +64,12 @@ class Session:
         self._limits = limits
         self._credentials = credentials
         self._decoder = msgspec.json.Decoder(Envelope)
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._reset(0.0)
 
     def _reset(self, now: float) -> None:
         self._next_id = 0
-        self._requests: dict[int, _Request] = {}
+        self._requests: dict[int, Request] = {}
         self._ready: list[bytes] = []
         self._events: list[Event] = []
         self._unsubscribe: list[str] = []
@@ -146,7 +91,7 @@ class Session:
         self._reset(now)
         self.failure = None
         self.failure_is_final = False
-        self._channels = {name: _Channel() for name in self._channels}
+        self._channels = {name: Channel() for name in self._channels}
         self._is_open = True
         self._send("public/set_heartbeat", {"interval": self._limits.heartbeat_seconds}, now)
         if self._credentials is None:
@@ -159,7 +104,7 @@ class Session:
         for name in channels:
             known = self._channels.get(name)
             if known is None or known.refused:
-                self._channels[name] = _Channel()
+                self._channels[name] = Channel()
 
     def drop(self, channels: Iterable[str]) -> None:
         """Stop wanting channels."""
@@ -286,7 +231,7 @@ class Session:
         self, method: str, params: dict[str, Any], now: float, channels: tuple[str, ...]
     ) -> bytes:
         self._next_id += 1
-        self._requests[self._next_id] = _Request(method, now, channels)
+        self._requests[self._next_id] = Request(method, now, channels)
         if method not in ("public/subscribe", "public/unsubscribe"):
             # Answers to the exchange's own questions are never held back; they count all the same.
             self._other_credits.take(_OTHER_PRICE, now)
@@ -333,7 +278,7 @@ class Session:
         if family_of(name) is Family.LIFECYCLE:
             self._events.append(Event("lifecycle", name, (name,), bytes(data)))
 
-    def _take_reply(self, request: _Request, envelope: Envelope, now: float) -> None:
+    def _take_reply(self, request: Request, envelope: Envelope, now: float) -> None:
         if envelope.error is not None:
             self._take_error(request, envelope.error, now)
         elif request.method == "public/subscribe":
@@ -343,7 +288,7 @@ class Session:
         elif request.method == "public/get_time":
             self._take_clock(request, envelope, now)
 
-    def _take_accepted(self, request: _Request, result: msgspec.Raw, now: float) -> None:
+    def _take_accepted(self, request: Request, result: msgspec.Raw, now: float) -> None:
         try:
             accepted = frozenset(msgspec.json.decode(result, type=list[str]))
         except msgspec.DecodeError:
@@ -358,7 +303,7 @@ class Session:
             elif channel.last_data is None:
                 self._retry(name, channel, "the exchange left it out of its reply", now)
 
-    def _take_error(self, request: _Request, error: ReplyError, now: float) -> None:
+    def _take_error(self, request: Request, error: ReplyError, now: float) -> None:
         rule = rule_of(error.code)
         detail = f"{request.method}: {error.code} {rule.name} {error.message}".strip()
         self._events.append(Event("error", detail, request.channels))
@@ -389,7 +334,7 @@ class Session:
 
     def _take_login(self, result: msgspec.Raw, now: float) -> None:
         try:
-            login = msgspec.json.decode(result, type=_Login)
+            login = msgspec.json.decode(result, type=Login)
         except msgspec.DecodeError as error:
             self._fail(f"the reply to the login cannot be read: {error}")
             return
@@ -399,7 +344,7 @@ class Session:
         self._may_subscribe = True
         self._events.append(Event("logged_in"))
 
-    def _take_clock(self, request: _Request, envelope: Envelope, now: float) -> None:
+    def _take_clock(self, request: Request, envelope: Envelope, now: float) -> None:
         if envelope.us_in is None or envelope.us_out is None:
             return
         # The exchange's clock halfway between question and answer; the owner knows our own.
@@ -408,7 +353,7 @@ class Session:
         halfway = (request.sent_at + now) / 2
         self._events.append(Event("clock", f"{round_trip_ms:.1f} ms", (), (middle_ms, halfway)))
 
-    def _miss_reply(self, request: _Request, now: float) -> None:
+    def _miss_reply(self, request: Request, now: float) -> None:
         if request.method == "public/auth":
             self._fail(f"no reply to the login within {_REPLY_SECONDS:.0f} s")
             return
@@ -420,7 +365,7 @@ class Session:
                     self._retry(name, channel, "no reply to subscribe", now, forever=True)
 
     def _retry(
-        self, name: str, channel: _Channel, detail: str, now: float, *, forever: bool = False
+        self, name: str, channel: Channel, detail: str, now: float, *, forever: bool = False
     ) -> None:
         channel.attempts += 1
         if channel.attempts >= self._limits.attempts and not forever:
@@ -430,7 +375,7 @@ class Session:
         channel.problem = detail
         channel.not_before = now + min(_LARGEST_RETRY_SECONDS, 0.5 * 2**channel.attempts)
 
-    def _refuse(self, name: str, channel: _Channel, detail: str) -> None:
+    def _refuse(self, name: str, channel: Channel, detail: str) -> None:
         channel.refused = True
         channel.problem = detail
         self._events.append(Event("refused", detail, (name,)))
@@ -468,10 +413,3 @@ class Session:
         if self.failure is None:
             self.failure = reason
             self.failure_is_final = final
-
-
-class _Login(msgspec.Struct):
-    """The part of a login's reply that matters."""
-
-    expires_in: float = 0.0
-    refresh_token: str = ""

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from streamer.deribit.error_codes import Reaction, rule_of
-from streamer.deribit.session import Credentials, Session, SessionLimits
+from streamer.deribit.session import Session
+from streamer.deribit.session_data import Credentials, SessionLimits
 from vol_platform_tests.streamer.support import frame
 
 LIMITS = SessionLimits(channels_per_subscribe=3)
