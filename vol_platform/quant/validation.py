@@ -17,16 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant import arbitrage, black76
+from vol_platform.quant._finite_checks import checked_range, has_butterfly, has_calendar
 from vol_platform.quant.surface import Board, Surface
 
 __all__ = ["BoardReport", "pool", "validate_board"]
 
 FloatArray = npt.NDArray[np.float64]
-
-_REACH = 1.6
-_POINTS = 1201
-_BUTTERFLY_NOISE = 1e-6
-"""Rounding of a second difference; g below its negative is a violation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +126,8 @@ def validate_board(board: Board, surface: Surface) -> BoardReport:
             )
         )
         errors.append(vol - quotes.mid[used])
-        k = quotes.k[used]
-        # A slice quoted on one side only is still followed a little beyond the money.
-        at_money = math.sqrt(float(surface.total_variance(0.0, years)))
-        low = min(float(k.min(initial=0.0)), -0.5 * at_money)
-        high = max(float(k.max(initial=0.0)), 0.5 * at_money)
-        ranges.append((years, _REACH * low, _REACH * high))
+        at_money = float(surface.total_variance(0.0, years))
+        ranges.append((years, *checked_range(quotes.k[used], at_money)))
     error = np.concatenate(errors) if errors else np.empty(0)
     exact = arbitrage.check(surface)
     statuses = [item.status for item in surface.report]
@@ -167,26 +159,18 @@ def validate_board(board: Board, surface: Surface) -> BoardReport:
 
 
 def _finite_butterfly(surface: Surface, years: float, low: float, high: float) -> bool:
-    """Whether central differences find a negative density between two log-moneynesses."""
-    k = np.linspace(low, high, _POINTS)
-    step = 0.25 * (k[1] - k[0])
-    w = surface.total_variance(k, years)
-    if not (w > 0).all():
-        return True
-    up, down = surface.total_variance(k + step, years), surface.total_variance(k - step, years)
-    slope = (up - down) / (2 * step)
-    bend = (up - 2 * w + down) / step**2
-    g = (1 - k * slope / (2 * w)) ** 2 - slope**2 / 4 * (1 / w + 0.25) + bend / 2
-    return bool((g < -_BUTTERFLY_NOISE).any())
+    return has_butterfly(lambda k: surface.total_variance(k, years), low, high)
 
 
 def _finite_calendar(
     surface: Surface, near: tuple[float, float, float], far: tuple[float, float, float]
 ) -> bool:
-    """Whether total variance falls somewhere from one expiry to the next."""
-    k = np.linspace(min(near[1], far[1]), max(near[2], far[2]), _POINTS)
-    gap = surface.total_variance(k, far[0]) - surface.total_variance(k, near[0])
-    return bool((gap < 0).any())
+    return has_calendar(
+        lambda k: surface.total_variance(k, near[0]),
+        lambda k: surface.total_variance(k, far[0]),
+        min(near[1], far[1]),
+        max(near[2], far[2]),
+    )
 
 
 def pool(reports: Sequence[BoardReport]) -> dict[str, float]:

@@ -103,3 +103,25 @@ def test_an_expiry_without_quotes_and_an_unknown_model_are_errors() -> None:
         ssvi.fit([0, 0], [], [], [], [0.1])
     with pytest.raises(QuantError, match="essvi or ssvi"):
         ssvi.fit([0, 1], [0.0], [0.5], [0.01], [0.1], model="svi")
+
+
+def test_an_essvi_fit_is_much_better_than_ssvi_where_the_skew_turns_with_the_expiry() -> None:
+    seed = 11
+    generator = np.random.default_rng(seed)
+    years = np.array([7.0, 30.0, 90.0, 270.0]) / 365.0
+    k = np.linspace(-0.4, 0.4, 15)
+    offsets = np.arange(years.size + 1) * k.size
+    index = np.repeat(np.arange(years.size), k.size)
+    skew = generator.uniform(-0.3, 0.1, years.size)[index]
+    points = np.tile(k, years.size) * np.sqrt(years)[index]
+    mid = 0.5 + skew * points + 0.3 * points**2
+    half = np.full(mid.shape, 0.005)
+    cost = {}
+    for model in ("ssvi", "essvi"):
+        chain = ssvi.fit(offsets, points, mid, half, years, model=model)
+        w = ssvi.total_variance(
+            points, chain.theta[index], chain.rho[index], (chain.psi / chain.theta)[index]
+        )
+        error = (np.sqrt(w / years[index]) - mid) / half
+        cost[model] = float((np.sqrt(1 + error**2) - 1).sum())
+    assert cost["essvi"] < 0.7 * cost["ssvi"], f"seed {seed}: {cost}"
