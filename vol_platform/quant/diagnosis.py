@@ -27,8 +27,8 @@ _DENSITY_FLOOR = 0.01
 """Below this g the butterfly constraint (g >= 0.002) is taken to bind."""
 
 _SMOOTHER = (
-    "an arbitrage-free curve within all bids and asks exists and no constraint binds: "
-    "the slice is smoother than the quotes"
+    "an arbitrage-free curve within all bids and asks of this expiry exists, and no constraint "
+    "binds at the missed quotes: the slice is smoother than they are"
 )
 
 

@@ -108,8 +108,8 @@ def test_without_any_cause_the_text_blames_the_slice_itself() -> None:
     nothing = SliceDiagnosis(20, 2, 0.4, 0.31, 0, 0, 0.0, 0, 0, 0, "")
     assert nothing.text == (
         "2 of 20 quotes missed, by up to 0.4 ticks, 0.31 vol points (every miss within one tick); "
-        "an arbitrage-free curve within all bids and asks exists and no constraint binds: "
-        "the slice is smoother than the quotes"
+        "an arbitrage-free curve within all bids and asks of this expiry exists, and no constraint "
+        "binds at the missed quotes: the slice is smoother than they are"
     )
 
 
