@@ -24,7 +24,8 @@ def configure(*, level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Standard error as it is at each line: it may have been replaced since this call.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 
