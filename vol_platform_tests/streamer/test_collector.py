@@ -265,7 +265,11 @@ async def test_metrics_and_health_tell_whether_rows_land(database, tmp_path, cap
                 while health.status_code != 200:
                     health = await client.get(f"{address}/healthz")
             ready = await client.get(f"{address}/readyz")
-            metrics = await client.get(f"{address}/metrics")
+            # The first rows to land are the instruments; quotes follow with the next segment.
+            async with asyncio.timeout(30):
+                metrics = await client.get(f"{address}/metrics")
+                while 'table="options_quotes"' not in metrics.text:
+                    metrics = await client.get(f"{address}/metrics")
             unknown = await client.get(f"{address}/")
         with pytest.raises(PortInUseError, match="in use"):
             await Collector(
