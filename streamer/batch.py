@@ -242,9 +242,7 @@ class _Reading:
             )
 
     def _accounts(self) -> Accounts:
-        outcomes = np.bincount(list(self.outcomes.values()) or [0], minlength=3)
-        if not self.outcomes:
-            outcomes[0] = 0
+        outcomes = np.bincount(np.fromiter(self.outcomes.values(), dtype=np.int64), minlength=3)
         return Accounts(
             frames=len(self.outcomes),
             data_messages=int(outcomes[Outcome.DATA]),
