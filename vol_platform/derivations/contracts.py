@@ -9,9 +9,13 @@ Raw input frames (built for a closed hour by the record, for one instant by the 
     One row per future (``expiry_ts`` null for the perpetual) and snapshot.
 ``index``
     One row per market and snapshot.
+``rates``
+    Quotes of the interest-rate curves that somebody loaded.
+``positions``
+    Positions of the portfolios that somebody loaded, by the instant from which they hold.
 
-Each may hold any number of snapshots and markets.  Instants are ``Datetime('ms', 'UTC')``,
-volatilities are decimals, prices are in the premium currency of the contract.
+Each of the first three may hold any number of snapshots and markets. Instants are ``Datetime('ms',
+'UTC')``, volatilities are decimals, prices are in the premium currency of the contract.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ __all__ = [
     "FUTURES_COLUMNS",
     "INDEX_COLUMNS",
     "INSTANT",
+    "POSITIONS_COLUMNS",
+    "RATES_COLUMNS",
     "RAW_FRAMES",
     "Check",
     "CheckFunction",
@@ -99,10 +105,26 @@ INDEX_COLUMNS: Mapping[str, pl.DataType] = {
     "price": pl.Float64(),
 }
 
+RATES_COLUMNS: Mapping[str, pl.DataType] = {
+    "curve_date": pl.Date(),
+    "maturity_years": pl.Float64(),
+    "quote": pl.Float64(),
+    "kind": pl.String(),
+}
+
+POSITIONS_COLUMNS: Mapping[str, pl.DataType] = {
+    "portfolio": pl.String(),
+    "from_ts": INSTANT,
+    "instrument_name": pl.String(),
+    "quantity": pl.Float64(),
+}
+
 RAW_FRAMES: Mapping[str, Mapping[str, pl.DataType]] = {
     "chain": CHAIN_COLUMNS,
     "futures": FUTURES_COLUMNS,
     "index": INDEX_COLUMNS,
+    "rates": RATES_COLUMNS,
+    "positions": POSITIONS_COLUMNS,
 }
 
 Frames = Mapping[str, pl.DataFrame]

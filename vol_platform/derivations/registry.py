@@ -19,15 +19,28 @@ from vol_platform.derivations.contracts import (
 )
 from vol_platform.derivations.forwards.checks import FORWARD_CURVE_CHECKS
 from vol_platform.derivations.forwards.curve import FORWARD_COLUMNS, forward_curve
+from vol_platform.derivations.greeks.book_checks import (
+    GREEKS_BY_EXPIRY_CHECKS,
+    GREEKS_GRID_CHECKS,
+    PORTFOLIO_GREEKS_CHECKS,
+)
+from vol_platform.derivations.greeks.by_expiry import GREEKS_BY_EXPIRY_COLUMNS, greeks_by_expiry
 from vol_platform.derivations.greeks.checks import GREEKS_CHECKS
+from vol_platform.derivations.greeks.grid import GREEKS_GRID_COLUMNS, greeks_grid
 from vol_platform.derivations.greeks.options import GREEKS_COLUMNS, options_greeks
-from vol_platform.derivations.metrics.checks import SKEW_METRICS_CHECKS, TERM_STRUCTURE_CHECKS
+from vol_platform.derivations.greeks.portfolio import PORTFOLIO_GREEKS_COLUMNS, portfolio_greeks
+from vol_platform.derivations.metrics.checks import (
+    SKEW_METRICS_CHECKS,
+    TERM_STRUCTURE_CHECKS,
+    VARIANCE_INDEX_CHECKS,
+)
 from vol_platform.derivations.metrics.smile_metrics import (
     SKEW_COLUMNS,
     TERM_COLUMNS,
     skew_metrics,
     term_structure,
 )
+from vol_platform.derivations.metrics.variance import VARIANCE_INDEX_COLUMNS, variance_index
 from vol_platform.derivations.quotes.checks import QUOTES_CLEAN_CHECKS, QUOTES_REJECTED_CHECKS
 from vol_platform.derivations.quotes.cleaning import (
     CLEAN_COLUMNS,
@@ -35,6 +48,8 @@ from vol_platform.derivations.quotes.cleaning import (
     quotes_clean,
     quotes_rejected,
 )
+from vol_platform.derivations.rates.checks import INTEREST_RATE_CHECKS
+from vol_platform.derivations.rates.curve import INTEREST_RATE_COLUMNS, interest_rates
 from vol_platform.derivations.surfaces.checks import SURFACE_CHECKS, SURFACE_GRID_CHECKS
 from vol_platform.derivations.surfaces.fitting import SURFACE_COLUMNS, surfaces
 from vol_platform.derivations.surfaces.grid import GRID_COLUMNS, surface_grid
@@ -147,6 +162,66 @@ REGISTRY: tuple[Derivation, ...] = (
         key=("snapshot_ts", "currency", "is_constant_maturity", "expiry_years"),
         code_version="1",
         checks=SKEW_METRICS_CHECKS,
+    ),
+    Derivation(
+        name="interest_rates",
+        table="interest_rates",
+        domain="rates",
+        description="The USD rate to every listed expiry; 0 until somebody loads a curve.",
+        inputs=("forward_curve", "rates"),
+        function=interest_rates,
+        columns=INTEREST_RATE_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts"),
+        code_version="1",
+        checks=INTEREST_RATE_CHECKS,
+    ),
+    Derivation(
+        name="greeks_grid",
+        table="greeks_grid",
+        domain="greeks",
+        description="Greeks at fixed log-moneyness and delta, at constant maturity.",
+        inputs=("surface_grid",),
+        function=greeks_grid,
+        columns=GREEKS_GRID_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_years", "axis", "coordinate"),
+        code_version="1",
+        checks=GREEKS_GRID_CHECKS,
+    ),
+    Derivation(
+        name="greeks_by_expiry",
+        table="greeks_by_expiry",
+        domain="greeks",
+        description="Greeks of all open interest, added up by expiry.",
+        inputs=("options_greeks",),
+        function=greeks_by_expiry,
+        columns=GREEKS_BY_EXPIRY_COLUMNS,
+        key=("snapshot_ts", "currency", "expiry_ts"),
+        code_version="1",
+        checks=GREEKS_BY_EXPIRY_CHECKS,
+    ),
+    Derivation(
+        name="portfolio_greeks",
+        table="portfolio_greeks",
+        domain="greeks",
+        description="Value and greeks of the portfolios that somebody loaded, by expiry.",
+        inputs=("options_greeks", "positions"),
+        function=portfolio_greeks,
+        columns=PORTFOLIO_GREEKS_COLUMNS,
+        key=("snapshot_ts", "portfolio", "currency", "expiry_ts"),
+        code_version="1",
+        checks=PORTFOLIO_GREEKS_CHECKS,
+    ),
+    Derivation(
+        name="variance_index",
+        table="variance_index",
+        domain="metrics",
+        description="Our own volatility index: model-free variance at thirty days, like DVOL.",
+        inputs=("surfaces",),
+        function=variance_index,
+        columns=VARIANCE_INDEX_COLUMNS,
+        key=("snapshot_ts", "currency", "days"),
+        code_version="1",
+        checks=VARIANCE_INDEX_CHECKS,
     ),
 )
 

@@ -37,6 +37,8 @@ _RAW_OF_FRAME = {
     "chain": ("options_quotes", "options_metadata"),
     "futures": ("futures_prices", "options_metadata"),
     "index": ("spot_prices", "options_quotes"),
+    "rates": ("rate_quotes",),
+    "positions": ("positions",),
 }
 
 

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from vol_platform.derivations.contracts import Check, CheckOutcome, Derivation, DerivationContext
 from vol_platform.derivations.registry import REGISTRY
-from vol_platform.record.frames import context_of, read_derived, read_raw
+from vol_platform.record.frames import LOADED, context_of, read_derived, read_loaded, read_raw
 from vol_platform.record.partitions import start_of_hour
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
@@ -175,6 +175,8 @@ def _inputs(
     made = {one.name for one in wanted}
     needed = {name for one in wanted for name in _needs(one)} - made
     known = read_raw(client, hour, context) if needed & set(_RAW) else {}
+    if needed & set(LOADED):
+        known |= read_loaded(client, hour, context)
     for derivation in REGISTRY:
         if derivation.name in needed:
             known[derivation.name] = read_derived(client, derivation, hour)

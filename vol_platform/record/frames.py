@@ -11,6 +11,8 @@ from clickhouse_connect.driver.client import Client
 from vol_platform.derivations.contracts import (
     FUTURES_COLUMNS,
     INDEX_COLUMNS,
+    POSITIONS_COLUMNS,
+    RATES_COLUMNS,
     Derivation,
     DerivationContext,
     conform,
@@ -21,7 +23,10 @@ from vol_platform.settings import Settings
 from vol_platform.store.client import query_frame
 from vol_platform.store.sql_models import SqlModel, load_models, render
 
-__all__ = ["context_of", "read_derived", "read_model", "read_raw"]
+__all__ = ["LOADED", "context_of", "read_derived", "read_loaded", "read_model", "read_raw"]
+
+LOADED = ("rates", "positions")
+"""Raw frames that come from files which somebody loaded."""
 
 _INSTANT = "%Y-%m-%d %H:%M:%S"
 
@@ -90,6 +95,30 @@ def read_raw(client: Client, hour: datetime, context: DerivationContext) -> dict
         ),
         "index": complete_index(
             conform(read_model(client, "stg_index", hour, context), INDEX_COLUMNS), chain
+        ),
+    }
+
+
+def read_loaded(
+    client: Client, hour: datetime, context: DerivationContext
+) -> dict[str, pl.DataFrame]:
+    """Return the raw frames ``rates`` and ``positions`` of an hour; mostly they are empty.
+
+    Parameters
+    ----------
+    client
+        A clickhouse-connect client.
+    hour
+        Start of the hour.
+    context
+        As for `read_raw`.
+    """
+    rates = read_model(client, "stg_rates", hour, context)
+    positions = read_model(client, "stg_positions", hour, context)
+    return {
+        "rates": conform(rates, RATES_COLUMNS, ("kind", "maturity_years"), "rates"),
+        "positions": conform(
+            positions, POSITIONS_COLUMNS, ("portfolio", "from_ts", "instrument_name"), "positions"
         ),
     }
 

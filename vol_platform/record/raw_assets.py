@@ -22,6 +22,8 @@ _DESCRIPTIONS = {
     "ingest_gaps": "Intervals in which data may be missing.",
     "dead_letters": "Messages that could not be stored, byte for byte.",
     "ingest_segments": "Spool segments that reached the database, with their counts.",
+    "rate_quotes": "Quotes of interest-rate curves, loaded from files.",
+    "positions": "Positions of portfolios, loaded from files.",
     "ingest_hours": "Hours that are complete, or were repaired since.",
 }
 

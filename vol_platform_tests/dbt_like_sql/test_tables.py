@@ -5,7 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from vol_platform.derivations.registry import REGISTRY, Derivation
+from vol_platform.derivations.contracts import Derivation
+from vol_platform.derivations.history.registry import HISTORY
+from vol_platform.derivations.registry import REGISTRY
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform.store.sql_models_tables import created_names, table_columns
@@ -14,6 +16,7 @@ POLARS = {
     "DateTime('UTC')": pl.Datetime("ms", "UTC"),
     "Float64": pl.Float64(),
     "String": pl.String(),
+    "Date": pl.Date(),
     "Bool": pl.Boolean(),
     "UInt32": pl.UInt32(),
     "Array(Float64)": pl.List(pl.Float64()),
@@ -46,10 +49,13 @@ def test_columns_types_and_comments_are_read_as_the_engine_reads_them(database: 
     assert created_names() <= {name for (name,) in views}
 
 
-@pytest.mark.parametrize("derivation", REGISTRY, ids=lambda derivation: derivation.name)
+@pytest.mark.parametrize(
+    "derivation", [*REGISTRY, *HISTORY], ids=lambda derivation: derivation.name
+)
 def test_a_derivation_has_the_columns_of_its_table(derivation: Derivation) -> None:
     columns = {column.name: column for column in table_columns()[derivation.table]}
-    ours = [*derivation.columns, "code_version", "parameters_hash"]
+    lineage = ["code_version", "parameters_hash"]
+    ours = [*derivation.columns, *lineage[: 1 if derivation in HISTORY else 2]]
     assert sorted(ours) == sorted(columns)
     for name, kind in derivation.columns.items():
         assert POLARS[plain(columns[name].type)] == kind, name

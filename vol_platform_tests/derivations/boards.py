@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from vol_platform.derivations.contracts import (
     FUTURES_COLUMNS,
     INDEX_COLUMNS,
     INSTANT,
+    POSITIONS_COLUMNS,
     conform,
 )
 from vol_platform.quant import black76
@@ -122,10 +123,29 @@ def index(moments: Iterable[datetime] = (MOMENT,), currency: str = "BTC") -> pl.
 def raw_frames(
     moments: Iterable[datetime] = (MOMENT,), **options: object
 ) -> dict[str, pl.DataFrame]:
-    """Give the three raw frames of a board."""
+    """Give the raw frames of a board, with a Treasury curve and a book that is short a straddle."""
     moments = list(moments)
+    board = chain(moments, **options)  # type: ignore[arg-type]
+    held = board["instrument_name"].unique().sort().to_list()
     return {
-        "chain": chain(moments, **options),  # type: ignore[arg-type]
+        "chain": board,
+        "rates": pl.DataFrame(
+            {
+                "curve_date": [date(2026, 2, 3)] * 3,
+                "maturity_years": [1 / 12, 0.5, 1.0],
+                "quote": [0.037, 0.036, 0.035],
+                "kind": ["treasury"] * 3,
+            }
+        ),
+        "positions": pl.DataFrame(
+            {
+                "portfolio": ["book"] * 2,
+                "from_ts": [MOMENT - timedelta(days=1)] * 2,
+                "instrument_name": held[10:12],
+                "quantity": [-2.0, -2.0],
+            },
+            schema_overrides=POSITIONS_COLUMNS,
+        ),
         "futures": pl.DataFrame(schema=FUTURES_COLUMNS),
         "index": conform(index(moments), INDEX_COLUMNS),
     }

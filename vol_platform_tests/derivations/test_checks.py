@@ -45,6 +45,13 @@ SPOILED: dict[str, Spoil] = {
         "term_structure", atm_total_variance=1 / pl.col("atm_total_variance")
     ),
     "agrees_with_term_structure": cut("term_structure"),
+    "rates_plausible": replaced("interest_rates", zero_rate=pl.lit(4.3)),
+    "grid_delta_is_its_axis": replaced("greeks_grid", delta=pl.col("delta") + 1e-3),
+    "open_interest_adds_up": cut("options_greeks"),
+    "positions_priced": replaced(
+        "positions", instrument_name=pl.col("instrument_name") + "-EXPIRED"
+    ),
+    "index_between_expiries": replaced("variance_index", vol=pl.col("vol") * 2),
 }
 
 CHECKS = [check for derivation in REGISTRY for check in derivation.checks]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from vol_platform.derivations.contracts import Check, CheckOutcome, DerivationContext, Frames
+from vol_platform.derivations.contracts import (
+    Check,
+    CheckOutcome,
+    DerivationContext,
+    Frames,
+    as_float,
+)
 
-__all__ = ["SKEW_METRICS_CHECKS", "TERM_STRUCTURE_CHECKS"]
+__all__ = ["SKEW_METRICS_CHECKS", "TERM_STRUCTURE_CHECKS", "VARIANCE_INDEX_CHECKS"]
 
 _SAMPLE_ROWS = 10
 _MATURITY = ["snapshot_ts", "currency", "expiry_ts", "days"]
@@ -44,6 +50,28 @@ def agrees_with_term_structure(frames: Frames, context: DerivationContext) -> Ch
     )
 
 
+def index_between_expiries(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find indices that are no number, exceed both expiries or lie below their quoted part."""
+    rows = frames["variance_index"]
+    low, high = pl.min_horizontal("near_vol", "far_vol"), pl.max_horizontal("near_vol", "far_vol")
+    sound = (
+        pl.col("vol").is_finite()
+        & (pl.col("vol") >= low * (1 - 1e-9))
+        & (pl.col("vol") <= high * (1 + 1e-9))
+        & (pl.col("quoted_vol") <= pl.col("vol") * (1 + 1e-9))
+    )
+    wrong = rows.filter(~sound.fill_null(value=False))
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=rows.height,
+        numbers={
+            "largest_tail_share": as_float(rows["tail_share"].max()),
+            "extrapolated": float(rows["is_extrapolated"].sum()),
+        },
+        sample=wrong.head(_SAMPLE_ROWS),
+    )
+
+
 TERM_STRUCTURE_CHECKS = (
     Check(
         "atm_variance_increases",
@@ -60,5 +88,14 @@ SKEW_METRICS_CHECKS = (
         ("skew_metrics", "term_structure"),
         agrees_with_term_structure,
         blocking=True,
+    ),
+)
+
+VARIANCE_INDEX_CHECKS = (
+    Check(
+        "index_between_expiries",
+        "The index lies between the volatilities of its two expiries and above its quoted part.",
+        ("variance_index",),
+        index_between_expiries,
     ),
 )

@@ -1,0 +1,1 @@
+"""Tables of a whole history, which no hour alone can give: replaced whole, from the record."""

@@ -1,0 +1,1 @@
+"""Interest rates to every expiry."""
