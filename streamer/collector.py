@@ -192,15 +192,19 @@ class Collector:
 
     # -- the sink of the connections -------------------------------------------------------------
 
-    def take_frame(self, frame: bytes, received_ns: int, connection_id: int) -> None:
-        """Put a frame into the spool first, then show it to the live view."""
-        if not self._spool.append(RecordKind.FRAME, received_ns, connection_id, frame):
+    def take_frames(self, frames: list[bytes], received_ns: int, connection_id: int) -> None:
+        """Put frames on disk first, then show them to the live view."""
+        spool = self._spool
+        if not spool.append_frames(received_ns, connection_id, frames):
             self._gaps.note_disk_refused(received_ns)
             return
-        self._frames += 1
+        # What was read is with the operating system before anything else happens to it, so that
+        # a kill of the process loses nothing that it had received.
+        spool.flush()
+        self._frames += len(frames)
         if self._publisher is not None:
-            decoded = self._publish_decoder.decode(frame, received_ns)
-            self._publisher.add(decoded, received_ns)
+            for frame in frames:
+                self._publisher.add(self._publish_decoder.decode(frame, received_ns), received_ns)
 
     def take_event(self, connection: Connection, event: Event) -> None:
         """React to what a session reports."""

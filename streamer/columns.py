@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamer.decimals import Scaled, scale_exactly
+from streamer.decimals import Scaled, as_doubles, scale_exactly
 from streamer.deribit.instruments import kind_of, market_of
 from streamer.tables import TABLES, Column, Table
 
@@ -164,7 +164,7 @@ class _Builder:
         self._note(column.name, scaled, None)
         present = scaled.present
         if column.zero_is_absent:
-            absent = np.array(wire, dtype=np.float64) == 0.0
+            absent = as_doubles(wire) == 0.0
             # A number too small for the column is there all the same: it is rounded, not absent.
             absent[[index for index, number in written.items() if number != 0]] = False
             present = present & ~absent
@@ -177,7 +177,7 @@ class _Builder:
             number, double = _number_at(document, column.field_path), wire[index]
             if number is not None and double is not None and Decimal(repr(double)) != number:
                 self.rounded[index].append(column.name)
-        doubles = np.array(wire, dtype=np.float64)
+        doubles = as_doubles(wire)
         return pa.array(doubles, pa.float64(), mask=np.isnan(doubles))
 
     def _levels(self, column: Column, wire: Sequence[Sequence[Any]]) -> pa.Array:

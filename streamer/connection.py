@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from streamer.clock import Clock
 from streamer.deribit.session import Session
 from streamer.deribit.session_data import Event
 from streamer.errors import ExchangeError
+from streamer.frames import LARGEST_MESSAGE_BYTES, FrameConnection
 from streamer.log import logger
 
 __all__ = ["Connection", "Sink"]
 
 _log = logger(__name__)
-_LARGEST_FRAME_BYTES = 64 * 1024**2
-_FRAMES_BETWEEN_PAUSES = 64
 _PUMP_SECONDS = 0.1
 _NORMAL_CLOSURE = 1000
 
@@ -28,8 +27,8 @@ _NORMAL_CLOSURE = 1000
 class Sink(Protocol):
     """Where a connection delivers."""
 
-    def take_frame(self, frame: bytes, received_ns: int, connection_id: int) -> None:
-        """Take a frame the moment it is read."""
+    def take_frames(self, frames: list[bytes], received_ns: int, connection_id: int) -> None:
+        """Take the messages of one read of the socket, the moment they are read."""
 
     def take_event(self, connection: Connection, event: Event) -> None:
         """Take an event of the session."""
@@ -147,7 +146,8 @@ class Connection:
         try:
             async with connect(
                 self._url,
-                max_size=_LARGEST_FRAME_BYTES,
+                create_connection=FrameConnection,
+                max_size=LARGEST_MESSAGE_BYTES,
                 compression=None,
                 open_timeout=10.0,
                 close_timeout=1.0,
@@ -157,43 +157,54 @@ class Connection:
             ) as socket:
                 self.connection_id = self._sink.next_connection_id()
                 self.session.open(self._clock.monotonic())
-                return await self._hold(socket)
+                return await self._hold(cast("FrameConnection", socket))
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage) as error:
             return "unreachable", str(error) or type(error).__name__
 
-    async def _hold(self, socket: ClientConnection) -> tuple[str, str]:
-        reader = asyncio.create_task(self._read(socket))
-        pump = asyncio.create_task(self._pump(socket))
+    async def _hold(self, socket: FrameConnection) -> tuple[str, str]:
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        socket.deliver_to(self._taker(broken))
+        tasks = (
+            asyncio.create_task(socket.wait_closed()),
+            asyncio.create_task(self._pump(socket)),
+        )
         try:
-            done, _ = await asyncio.wait({reader, pump}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, broken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reader, pump):
+            socket.stop_delivery()
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(reader, pump, return_exceptions=True)
-        for task, result in zip((reader, pump), results, strict=True):
-            if task in done and isinstance(result, BaseException):
-                if isinstance(result, ConnectionClosed):
-                    received = result.rcvd
-                    self._close_code = received.code if received is not None else None
-                    return "closed", str(result)
-                raise result
+            _, pumped = await asyncio.gather(*tasks, return_exceptions=True)
+        if broken.done():
+            broken.result()
+        if tasks[0] in done or isinstance(pumped, ConnectionClosed):
+            closed = socket.protocol.close_exc
+            self._close_code = closed.rcvd.code if closed.rcvd is not None else None
+            return "closed", str(closed)
+        if isinstance(pumped, Exception):
+            raise pumped
         return "failed", self.session.failure or "the socket ended"
 
-    async def _read(self, socket: ClientConnection) -> None:
+    def _taker(self, broken: asyncio.Future[None]) -> Callable[[list[bytes]], None]:
+        """Return what takes the messages of this socket; an error in it ends ``broken``."""
         clock, sink, session = self._clock, self._sink, self.session
         connection_id = self.connection_id
-        while True:
-            for _ in range(_FRAMES_BETWEEN_PAUSES):
-                message = await socket.recv(decode=False)
-                received_ns = clock.wall_ns()
-                sink.take_frame(message, received_ns, connection_id)
-                session.receive(message, clock.monotonic())
-                self.last_received_ns = received_ns
-            self._work.set()
-            # Frames that wait already are read without a pause; others must get their turn.
-            await asyncio.sleep(0)
 
-    async def _pump(self, socket: ClientConnection) -> None:
+        def take(frames: list[bytes]) -> None:
+            received_ns = clock.wall_ns()
+            try:
+                sink.take_frames(frames, received_ns, connection_id)
+                now = clock.monotonic()
+                for frame in frames:
+                    session.receive(frame, now)
+            except Exception as error:  # noqa: BLE001 - raised again by whoever holds the socket
+                if not broken.done():
+                    broken.set_exception(error)
+            self.last_received_ns = received_ns
+
+        return take
+
+    async def _pump(self, socket: FrameConnection) -> None:
         """Send what the session wants to send, and watch it."""
         session = self.session
         while session.failure is None:

@@ -39,6 +39,7 @@ __all__ = ["BookRow", "Decoded", "FrameDecoder", "Outcome", "Row", "specificatio
 _EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
 _FUTURE_TOLERANCE_MS: Final = 86_400_000
 _LARGEST_DETAIL: Final = 300
+_MOST_CHANNELS: Final = 65_536
 
 
 class Outcome(IntEnum):
@@ -55,7 +56,7 @@ class Row(Struct, gc=False):
     table: str
     message: Any
     checksum: int
-    raw: Raw
+    raw: Raw | bytes
 
 
 class Decoded(Struct):
@@ -92,6 +93,11 @@ class _NotStorableError(Exception):
 _NO_STATS = Stats()
 _NO_GREEKS = Greeks()
 _ACTIONS = frozenset({"new", "change", "delete"})
+_TICKER_BEGINS: Final = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.'
+_CHANNEL_AT: Final = len(_TICKER_BEGINS) - len(b"ticker.")
+_DATA_FOLLOWS: Final = b'","data":'
+_TICKER_FOLLOWS: Final = _DATA_FOLLOWS + b"{"
+_TICKER_ENDS: Final = b"}}}"  # of the data, of the params and of the frame
 _TICKER_TABLES = {
     Kind.OPTION: "options_quotes",
     Kind.FUTURE: "futures_prices",
@@ -137,6 +143,7 @@ class FrameDecoder:
         self._array = msgspec.json.Decoder(list[Raw])
         self._keys = msgspec.json.Decoder(dict[str, Raw])
         self._instrument = msgspec.json.Decoder(Instrument, strict=False)
+        self._channels: dict[bytes, str] = {}
         self._readers = {
             Family.TICKER: _Reader(Ticker),
             Family.QUOTE: _Reader(Quote),
@@ -146,6 +153,7 @@ class FrameDecoder:
             Family.PRICE_INDEX: _Reader(Index),
             Family.VOLATILITY_INDEX: _Reader(Volatility),
         }
+        self._tickers = self._readers[Family.TICKER].known
 
     def decode(self, frame: bytes, received_ns: int) -> Decoded:
         """Decode a WebSocket frame.
@@ -162,6 +170,9 @@ class FrameDecoder:
         Decoded
             Never raises for what a frame holds.
         """
+        usual = self._usual_ticker(frame, received_ns)
+        if usual is not None:
+            return usual
         channel = ""
         try:
             envelope = self._envelope.decode(frame)
@@ -169,6 +180,8 @@ class FrameDecoder:
             if envelope.method != "subscription" or params is None or params.channel is None:
                 return self._not_data(envelope)
             channel = params.channel
+            if len(self._channels) < _MOST_CHANNELS and _stands_as_it_is(channel):
+                self._channels[channel.encode()] = channel
             rows = self._rows(family_of(channel), channel, params.data, received_ns // 1_000_000)
         except _NotStorableError as refusal:
             return Decoded(Outcome.DEAD, channel, [], refusal.reason, refusal.detail)
@@ -180,6 +193,26 @@ class FrameDecoder:
         if rows is None:
             return _CONTROL
         return Decoded(Outcome.DATA, channel, rows)
+
+    def _usual_ticker(self, frame: bytes, received_ns: int) -> Decoded | None:
+        """Decode a ticker as the exchange writes it in one pass; None leaves it to the long way.
+
+        The bytes before and behind ``data`` are compared with what the exchange writes, and the
+        channel was read from a whole envelope before, so the frame is sound JSON if its ``data``
+        is.  Only the speed differs from the long way.
+        """
+        if not frame.startswith(_TICKER_BEGINS) or not frame.endswith(_TICKER_ENDS):
+            return None
+        stop = frame.find(b'"', _CHANNEL_AT)
+        channel = self._channels.get(frame[_CHANNEL_AT:stop])
+        if channel is None or not frame.startswith(_TICKER_FOLLOWS, stop):
+            return None
+        data = frame[stop + len(_DATA_FOLLOWS) : -2]
+        try:
+            row = self._ticker_row_of(self._tickers.decode(data), data, received_ns // 1_000_000)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotStorableError):
+            return None
+        return Decoded(Outcome.DATA, channel, [row])
 
     def decode_instruments(self, body: bytes) -> Decoded:
         """Decode the answer to ``get_instruments``, one row per instrument."""
@@ -234,6 +267,9 @@ class FrameDecoder:
             ticker: Any = reader.known.decode(data)
         except msgspec.ValidationError:
             ticker = self._read(Family.TICKER, reader, data)
+        return self._ticker_row_of(ticker, data, received_ms)
+
+    def _ticker_row_of(self, ticker: Any, data: Raw | bytes, received_ms: int) -> Row:
         name = ticker.instrument_name
         table = _TICKER_TABLES.get(kind_of(name))
         if table is None:
@@ -307,6 +343,11 @@ def specification_checksum(instrument: Instrument) -> int:
 
 def _reason(error: msgspec.ValidationError) -> str:
     return "missing_field" if "missing required field" in str(error) else "wrong_type"
+
+
+def _stands_as_it_is(text: str) -> bool:
+    """Tell whether JSON writes a text without an escape, so that its bytes can be compared."""
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def _check_time(timestamp_ms: int, received_ms: int) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Record",
     "RecordKind",
     "SegmentHeader",
+    "encode_frames",
     "encode_header",
     "encode_record",
     "read_header",
@@ -87,6 +88,18 @@ def encode_record(kind: int, received_ns: int, connection_id: int, payload: byte
     return _RECORD.pack(len(payload), checksum, received_ns, connection_id, kind) + payload
 
 
+def encode_frames(received_ns: int, connection_id: int, payloads: list[bytes]) -> bytes:
+    """Return frames of one read of a socket as they stand in the file, one record each."""
+    kind = RecordKind.FRAME
+    seed = crc32c.crc32c(_COVERED.pack(received_ns, connection_id, kind))
+    checksum, pack = crc32c.crc32c, _RECORD.pack
+    parts: list[bytes] = []
+    for payload in payloads:
+        head = pack(len(payload), checksum(payload, seed), received_ns, connection_id, kind)
+        parts += (head, payload)
+    return b"".join(parts)
+
+
 def read_header(buffer: bytes) -> tuple[SegmentHeader, int]:
     """Read the header of a segment.
 
@@ -127,6 +140,7 @@ def read_records(buffer: bytes, offset: int) -> Iterator[Record]:
         where.
     """
     end = len(buffer)
+    view = memoryview(buffer)
     while offset < end:
         if offset + RECORD_OVERHEAD > end:
             raise SegmentError(f"record at byte {offset} is cut short")
@@ -134,8 +148,7 @@ def read_records(buffer: bytes, offset: int) -> Iterator[Record]:
         begin = offset + RECORD_OVERHEAD
         if begin + length > end:
             raise SegmentError(f"record at byte {offset} is cut short: {length} bytes announced")
-        covered = memoryview(buffer)[offset + _CHECKED_FROM : begin + length]
-        if crc32c.crc32c(covered) != checksum:
+        if crc32c.crc32c(view[offset + _CHECKED_FROM : begin + length]) != checksum:
             raise SegmentError(f"record at byte {offset} is damaged: its checksum is wrong")
         payload = buffer[begin : begin + length]
         yield Record(kind, received_ns, connection_id, payload, begin)

@@ -47,7 +47,7 @@ class SpoolSettings(_Section):
     roll_bytes: int = Field(default=4 * 1024**2, ge=1024)
     roll_messages: int = Field(default=5_000, ge=1)
     flush_milliseconds: float = Field(default=20.0, gt=0, le=50)
-    """A kill of the process loses at most this; promised is 50."""
+    """How often an old segment is rolled, and what the disk refused is tried again."""
     sync_milliseconds: float = Field(default=200.0, gt=0)
     """A loss of power loses at most this."""
     disk_floor_bytes: int = Field(default=2 * 1024**3, ge=0)

@@ -25,6 +25,7 @@ from streamer.errors import SpoolError, SpoolLockedError
 from streamer.segment import (
     RecordKind,
     SegmentHeader,
+    encode_frames,
     encode_header,
     encode_record,
     sound_length,
@@ -189,19 +190,27 @@ class Spool:
         bool
             False when the disk is full and the message was counted and refused.
         """
-        if self.is_full:
-            self.refused_messages += 1
-            return False
-        segment = self._segment
+        return self._add(encode_record(kind, received_ns, connection_id, payload), 1)
+
+    def append_frames(self, received_ns: int, connection_id: int, frames: list[bytes]) -> bool:
+        """Add the messages of one read of a socket; all or none.
+
+        Returns
+        -------
+        bool
+            False when the disk is full and the messages were counted and refused.
+        """
+        return self._add(encode_frames(received_ns, connection_id, frames), len(frames))
+
+    def _add(self, records: bytes, messages: int) -> bool:
+        segment = None if self.is_full else self._segment or self._open()
         if segment is None:
-            segment = self._open()
-            if segment is None:
-                self.refused_messages += 1
-                return False
-        self._buffer += encode_record(kind, received_ns, connection_id, payload)
-        segment.messages += 1
+            self.refused_messages += messages
+            return False
+        self._buffer += records
+        segment.messages += messages
         if len(self._buffer) >= self.limits.flush_bytes:
-            return self.flush()
+            self.flush()  # a disk that refuses them now is tried again; the next message is refused
         return True
 
     def flush(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -39,6 +40,19 @@ def test_every_number_is_stored_exactly_or_named_as_rounded_or_refused(texts, sc
             assert abs(stored - exact) <= Decimal(1).scaleb(-scale) / 2
         else:
             assert stored == exact
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(
+        st.one_of(NUMBER_TEXTS, st.text("0123456789.e-E,a", max_size=40)), min_size=1, max_size=8
+    )
+)
+def test_no_long_number_is_missed(texts):
+    buffer = ",".join(texts).encode()
+    found = long_number_offsets(buffer)
+    for match in re.finditer(rb"[0-9./]{17,}|[eE]-3", buffer):
+        assert any(match.start() <= offset < match.end() for offset in found), buffer
 
 
 @pytest.mark.parametrize(
