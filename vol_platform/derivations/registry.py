@@ -124,7 +124,7 @@ REGISTRY: tuple[Derivation, ...] = (
         function=surface_grid,
         columns=GRID_COLUMNS,
         key=("snapshot_ts", "currency", "expiry_years", "axis", "coordinate", "expiry_ts"),
-        code_version="1",
+        code_version="2",
         checks=SURFACE_GRID_CHECKS,
     ),
     Derivation(
@@ -148,7 +148,7 @@ REGISTRY: tuple[Derivation, ...] = (
         function=term_structure,
         columns=TERM_COLUMNS,
         key=("snapshot_ts", "currency", "is_constant_maturity", "expiry_years"),
-        code_version="1",
+        code_version="2",
         checks=TERM_STRUCTURE_CHECKS,
     ),
     Derivation(
@@ -160,7 +160,7 @@ REGISTRY: tuple[Derivation, ...] = (
         function=skew_metrics,
         columns=SKEW_COLUMNS,
         key=("snapshot_ts", "currency", "is_constant_maturity", "expiry_years"),
-        code_version="1",
+        code_version="2",
         checks=SKEW_METRICS_CHECKS,
     ),
     Derivation(

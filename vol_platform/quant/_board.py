@@ -28,6 +28,10 @@ _REQUIRED = (
     "expiry_ts", "expiry_years", "strike", "is_call", "is_inverse", "bid_price", "ask_price",
     "usage", "forward",
 )  # fmt: skip
+_FLOATS = (
+    "expiry_years", "forward", "uncertainty_basis_points", "strike", "bid_price", "ask_price",
+    "tick_size", "age_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -138,41 +142,64 @@ class Board:
         QuantError
             A needed column is missing, or rows of several snapshots or currencies are mixed.
         """
-        missing = [name for name in _REQUIRED if name not in frame.columns]
-        if missing:
-            msg = f"a board needs the columns {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
-            raise QuantError(msg)
         for name in ("snapshot_ts", "currency", "is_inverse"):
             if name in frame.columns and frame[name].n_unique() > 1:
                 count = frame[name].n_unique()
                 msg = f"a board is one snapshot of one market; {name} has {count} values"
                 raise QuantError(msg)
+        boards = cls.from_frame_of_many(frame, rules)
+        return boards[0] if boards else _empty_board(frame, rules)
+
+    @classmethod
+    def from_frame_of_many(
+        cls, frame: pl.DataFrame, rules: QuoteRules | None = None
+    ) -> list[Board]:
+        """Boards of every snapshot and currency of a frame, in that order.
+
+        Parameters and errors as in `from_frame`; a snapshot without any usable row has no board.
+        """
+        missing = [name for name in _REQUIRED if name not in frame.columns]
+        if missing:
+            msg = f"a board needs the columns {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
+            raise QuantError(msg)
+        market = [name for name in ("snapshot_ts", "currency") if name in frame.columns]
         used = frame.filter(pl.col("usage").is_in([TWO_SIDED, BOUND]) & (pl.col("strike") > 0))
-        used = used.sort("expiry_ts", "strike", "is_call")
-        expiries = used["expiry_ts"]
-        starts = (
-            np.flatnonzero(np.r_[True, expiries.to_numpy()[1:] != expiries.to_numpy()[:-1]])
-            if used.height
-            else np.empty(0, dtype=np.int64)
-        )
-        return cls(
-            currency=str(frame["currency"][0]) if _has(frame, "currency") else "",
-            snapshot_ts=_instant(frame["snapshot_ts"][0]) if _has(frame, "snapshot_ts") else None,
-            expiry_ts=tuple(_instant(value) for value in expiries.gather(starts).to_list()),
-            expiry_years=_floats(used, "expiry_years")[starts],
-            forward=_floats(used, "forward")[starts],
-            forward_uncertainty=_floats(used, "uncertainty_basis_points")[starts],
-            is_inverse=bool(frame["is_inverse"][0]) if frame.height else True,
-            offsets=np.append(starts, used.height).astype(np.int64),
-            strike=_floats(used, "strike"),
-            is_call=used["is_call"].to_numpy().astype(np.bool_),
-            bid_price=_floats(used, "bid_price"),
-            ask_price=_floats(used, "ask_price"),
-            tick_size=_floats(used, "tick_size"),
-            age_seconds=np.nan_to_num(_floats(used, "age_seconds"), nan=0.0),
-            usage=(used["usage"] != TWO_SIDED).to_numpy().astype(np.int64),
-            rules=rules or QuoteRules(),
-        )
+        used = used.sort(*market, "expiry_ts", "strike", "is_call")
+        floats = {name: _floats(used, name) for name in _FLOATS}
+        is_call = used["is_call"].to_numpy().astype(np.bool_)
+        is_bound = (used["usage"] != TWO_SIDED).to_numpy().astype(np.int64)
+        starts = _starts(used, [*market, "expiry_ts"])
+        first_of_expiry = used[starts]
+        expiry_ts = [_instant(value) for value in first_of_expiry["expiry_ts"].to_list()]
+        markets = np.append(_starts(first_of_expiry, market), starts.size)
+        boards = []
+        for first, end in zip(markets[:-1].tolist(), markets[1:].tolist(), strict=True):
+            of_board = starts[first:end]
+            begin = int(of_board[0])
+            stop = int(starts[end]) if end < starts.size else used.height
+            part = slice(begin, stop)
+            named = first_of_expiry.row(first, named=True)
+            boards.append(
+                cls(
+                    currency=str(named.get("currency", "")),
+                    snapshot_ts=_instant(named["snapshot_ts"]) if "snapshot_ts" in named else None,
+                    expiry_ts=tuple(expiry_ts[first:end]),
+                    expiry_years=floats["expiry_years"][of_board],
+                    forward=floats["forward"][of_board],
+                    forward_uncertainty=floats["uncertainty_basis_points"][of_board],
+                    is_inverse=bool(named["is_inverse"]),
+                    offsets=np.append(of_board, stop).astype(np.int64) - begin,
+                    strike=floats["strike"][part],
+                    is_call=is_call[part],
+                    bid_price=floats["bid_price"][part],
+                    ask_price=floats["ask_price"][part],
+                    tick_size=floats["tick_size"][part],
+                    age_seconds=np.nan_to_num(floats["age_seconds"][part], nan=0.0),
+                    usage=is_bound[part],
+                    rules=rules or QuoteRules(),
+                )
+            )
+        return boards
 
     @cached_property
     def fit_quotes(self) -> FitQuotes:
@@ -180,8 +207,35 @@ class Board:
         return _fit_quotes(self)
 
 
-def _has(frame: pl.DataFrame, name: str) -> bool:
-    return name in frame.columns and frame.height > 0
+def _starts(frame: pl.DataFrame, key: list[str]) -> IntArray:
+    """Where a new value of the key begins, in a frame that is sorted by it."""
+    if not key or frame.is_empty():
+        return np.zeros(min(frame.height, 1), dtype=np.int64)
+    lengths = frame.select(pl.struct(key).rle().struct.field("len")).to_series().to_numpy()
+    return np.append(0, np.cumsum(lengths)[:-1]).astype(np.int64)
+
+
+def _empty_board(frame: pl.DataFrame, rules: QuoteRules | None) -> Board:
+    named = frame.row(0, named=True) if frame.height else {}
+    nothing = np.empty(0)
+    return Board(
+        currency=str(named.get("currency", "")),
+        snapshot_ts=_instant(named["snapshot_ts"]) if "snapshot_ts" in named else None,
+        expiry_ts=(),
+        expiry_years=nothing,
+        forward=nothing,
+        forward_uncertainty=nothing,
+        is_inverse=bool(named.get("is_inverse", True)),
+        offsets=np.zeros(1, dtype=np.int64),
+        strike=nothing,
+        is_call=np.empty(0, dtype=np.bool_),
+        bid_price=nothing,
+        ask_price=nothing,
+        tick_size=nothing,
+        age_seconds=nothing,
+        usage=np.empty(0, dtype=np.int64),
+        rules=rules or QuoteRules(),
+    )
 
 
 def _floats(frame: pl.DataFrame, name: str) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Points of a smile by delta."""
+"""Points of smiles by delta."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from scipy.special import ndtr
 __all__ = ["delta_log_moneyness"]
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
-_SCAN = 81
+_SCAN = np.sinh(np.linspace(-4.0, 4.0, 81))
+"""In standard deviations, wide enough for deltas of 1e-6 on steep wings."""
 _STEPS = 60
 _TOLERANCE = 1e-11
 
 
 def _delta(
-    k: FloatArray, w: FloatArray, is_call: npt.NDArray[np.bool_], premium_adjusted: bool
+    k: FloatArray, w: FloatArray, is_call: bool | BoolArray, premium_adjusted: bool
 ) -> FloatArray:
     deviation = np.sqrt(w)
     d1 = -k / deviation + 0.5 * deviation
@@ -30,46 +32,58 @@ def _delta(
 
 def delta_log_moneyness(
     total_variance: Callable[[FloatArray], FloatArray],
+    smiles: int,
     delta: FloatArray,
     premium_adjusted: bool,
 ) -> FloatArray:
-    """Log-moneyness at which an option has the given delta; NaN where none has.
+    """Log-moneyness at which options have the given deltas; NaN where none has.
 
     The largest root is taken: forward deltas fall with the strike on an arbitrage-free smile, the
-    premium-adjusted call delta only beyond its maximum.
+    premium-adjusted call delta only beyond its maximum.  A root does not depend on the smiles and
+    deltas beside it.
+
+    Parameters
+    ----------
+    total_variance
+        From log-moneyness of shape (smiles, points), a row per smile, to variance of that shape.
+    smiles
+        How many there are.
+    delta
+        Wanted on every smile; calls in (0, 1), puts in (-1, 0); shape (deltas,).
+    premium_adjusted
+        Use delta less the premium in units of the forward.
+
+    Returns
+    -------
+    ndarray
+        Shape (smiles, deltas).
     """
-    shape = delta.shape
-    wanted = np.atleast_1d(delta).ravel()
-    w0 = total_variance(np.zeros(1))[0]
-    if not np.isfinite(w0) or w0 <= 0:
-        return np.full(shape, np.nan)
-    # Scan in standard deviations, wide enough for deltas of 1e-6 on steep wings.
-    scan = np.sqrt(w0) * np.sinh(np.linspace(-4.0, 4.0, _SCAN))
+    at_money = total_variance(np.zeros((smiles, 1)))
+    scan = np.sqrt(np.where(at_money > 0, at_money, np.nan)) * _SCAN
     w = total_variance(scan)
-    left = np.zeros(wanted.shape, dtype=np.intp)
-    found = np.zeros(wanted.shape, dtype=np.bool_)
-    of_call, of_put = (
-        _delta(scan, w, np.full(_SCAN, is_call), premium_adjusted) for is_call in (True, False)
-    )
-    for at, value in enumerate(wanted):
-        if not np.isfinite(value) or value == 0.0 or abs(value) >= 1.0:
+    curves = {
+        is_call: _delta(scan, w, is_call, premium_adjusted)
+        for is_call in {bool(value > 0) for value in delta}
+    }
+    shape = (smiles, delta.size)
+    lo, hi, gap_lo, gap_hi = (np.full(shape, np.nan) for _ in range(4))
+    rows = np.arange(smiles)
+    for column, value in enumerate(delta):
+        if not 0.0 < abs(value) < 1.0:
             continue
-        gap = (of_call if value > 0 else of_put) - value
-        crossings = np.flatnonzero((gap[:-1] >= 0) & (gap[1:] < 0))
-        if crossings.size:
-            left[at], found[at] = crossings[-1], True
-    solved = np.full(wanted.shape, np.nan)
-    if found.any():
-        target = wanted[found]
-        is_call = target > 0
+        gap = curves[bool(value > 0)] - value
+        crossing = (gap[:, :-1] >= 0) & (gap[:, 1:] < 0)
+        left = crossing.shape[1] - 1 - np.argmax(crossing[:, ::-1], axis=1)
+        found = crossing[rows, left]
+        at, left = rows[found], left[found]
+        lo[at, column], hi[at, column] = scan[at, left], scan[at, left + 1]
+        gap_lo[at, column], gap_hi[at, column] = gap[at, left], gap[at, left + 1]
+    is_call = np.broadcast_to(delta > 0, shape)
 
-        def gap_at(k: FloatArray) -> FloatArray:
-            return _delta(k, total_variance(k), is_call, premium_adjusted) - target
+    def gap_at(k: FloatArray) -> FloatArray:
+        return _delta(k, total_variance(k), is_call, premium_adjusted) - delta
 
-        values = np.where(is_call, of_call[left[found]], of_put[left[found]]) - target
-        after = np.where(is_call, of_call[left[found] + 1], of_put[left[found] + 1]) - target
-        solved[found] = _root(gap_at, scan[left[found]], scan[left[found] + 1], values, after)
-    return solved.reshape(shape)
+    return _root(gap_at, lo, hi, gap_lo, gap_hi)
 
 
 def _root(
@@ -81,14 +95,17 @@ def _root(
 ) -> FloatArray:
     """Roots of a function that is >= 0 at `lo` and < 0 at `hi`, all brackets at once.
 
-    False position in the Illinois variant: an end that stays twice counts half.
+    False position in the Illinois variant: an end that stays twice counts half.  A root that has
+    settled stays where it is while others are still moving.
     """
     side = np.zeros(lo.shape)
     middle = lo
+    moving = np.isfinite(lo)
     for _ in range(_STEPS):
-        before = middle
-        middle = hi - gap_hi * (hi - lo) / (gap_hi - gap_lo)
-        if np.abs(middle - before).max() <= _TOLERANCE:
+        step = np.where(moving, hi - gap_hi * (hi - lo) / (gap_hi - gap_lo), middle)
+        moving &= np.abs(step - middle) > _TOLERANCE
+        middle = step
+        if not moving.any():
             break
         gap = gap_at(middle)
         above = gap >= 0

@@ -1,9 +1,9 @@
-"""A surface as rows of table `surfaces`, and back."""
+"""Surfaces as rows of table `surfaces`, and back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 from vol_platform.quant._report import ExpiryReport
-from vol_platform.quant._slices import KNOTS, ROW, raw_to_row
+from vol_platform.quant._slices import KNOTS, ROW
 from vol_platform.quant.errors import QuantError
 
-__all__ = ["from_frame", "stack_rows", "to_frame"]
+__all__ = ["check_columns", "check_one", "instants", "reports_of", "slice_rows", "to_frame"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,6 +24,10 @@ _FLOATS = (
     "atm_vol", "rmse", "max_error", "in_spread_share", "retained_share", "g_minimum",
     "repaired_lambda", "vol_error", "k_minimum", "k_maximum", "oldest_quote_age_seconds",
     "completeness",
+)  # fmt: skip
+_AS_THEY_ARE = (
+    "expiry_ts", "expiry_years", "forward", "model", "fit_source", "status", "reason", "quotes",
+    "one_sided_quotes", "butterfly_free", "calendar_free", "wings_free", *_FLOATS,
 )  # fmt: skip
 _UTC = pl.Datetime("us", "UTC")
 
@@ -44,78 +48,95 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def to_frame(
-    currency: str, snapshot_ts: datetime | None, reports: Sequence[ExpiryReport]
+    surfaces: Iterable[tuple[str, datetime | None, Sequence[ExpiryReport]]],
 ) -> pl.DataFrame:
-    """One row per expiry, refused ones included; NaN becomes null."""
-    records = []
-    for item in reports:
-        record: dict[str, object] = {
-            "snapshot_ts": snapshot_ts, "currency": currency, "expiry_ts": item.expiry_ts,
-            "expiry_years": item.expiry_years, "forward": _null(item.forward), "model": item.model,
-            "fit_source": item.fit_source, "status": item.status, "reason": item.reason,
-            "quotes": item.quotes, "one_sided_quotes": item.one_sided_quotes,
-            "butterfly_free": item.butterfly_free, "calendar_free": item.calendar_free,
-            "wings_free": item.wings_free,
-        }  # fmt: skip
-        record |= {name: _null(value) for name, value in zip(_RAW, item.raw, strict=True)}
-        record |= {name: _null(value) for name, value in zip(_JW, item.jw, strict=True)}
-        record |= {name: _null(getattr(item, name)) for name in _FLOATS}
-        has_residual = item.row is not None and item.row[6] > 0
-        if item.row is not None and has_residual:
-            record |= {"residual_start": float(item.row[5]), "residual_step": float(item.row[6])}
-            record["residual"] = item.row[7:].tolist()
-        else:
-            record |= {"residual_start": None, "residual_step": None, "residual": []}
-        records.append(record)
-    return pl.DataFrame(records, schema=SCHEMA)
+    """One row per surface and expiry, refused ones included; NaN becomes null.
 
-
-def _null(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    Parameters
+    ----------
+    surfaces
+        Currency, snapshot and reports of each.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
+    for currency, snapshot_ts, reports in surfaces:
+        for item in reports:
+            has_residual = item.row is not None and item.row[6] > 0
+            record = {
+                "snapshot_ts": snapshot_ts,
+                "currency": currency,
+                **{name: getattr(item, name) for name in _AS_THEY_ARE},
+                **dict(zip(_RAW, item.raw, strict=True)),
+                **dict(zip(_JW, item.jw, strict=True)),
+                "residual_start": item.row[5] if item.row is not None and has_residual else None,
+                "residual_step": item.row[6] if item.row is not None and has_residual else None,
+                "residual": item.row[7:].tolist() if item.row is not None and has_residual else [],
+            }
+            for name, values in columns.items():
+                values.append(record[name])
+    frame = pl.DataFrame(columns, schema=SCHEMA)
+    finite = pl.selectors.float()
+    return frame.with_columns(pl.when(finite.is_finite()).then(finite))
 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def from_frame(
-    frame: pl.DataFrame,
-) -> tuple[str, datetime | None, tuple[ExpiryReport, ...]]:
-    """Currency, snapshot and reports of the rows of one surface.
-
-    Raises
-    ------
-    QuantError
-        A column is missing, or rows of several surfaces are mixed.
-    """
+def check_columns(frame: pl.DataFrame) -> None:
+    """Raise `QuantError` when a column of table `surfaces` is missing."""
     missing = [name for name in SCHEMA if name not in frame.columns]
     if missing:
         msg = f"a surface frame needs the columns of table surfaces; missing: {', '.join(missing)}"
         raise QuantError(msg)
+
+
+def check_one(frame: pl.DataFrame) -> None:
+    """Raise `QuantError` when rows of several surfaces are mixed."""
     for name in ("snapshot_ts", "currency"):
         if frame[name].n_unique() > 1:
             msg = f"rows of one surface are needed; {name} has {frame[name].n_unique()} values"
             raise QuantError(msg)
-    frame = frame.sort("expiry_ts")
-    reports = tuple(_report(record) for record in frame.iter_rows(named=True))
-    currency = str(frame["currency"][0]) if frame.height else ""
-    snapshot = frame["snapshot_ts"][0] if frame.height else None
-    return currency, _utc(snapshot) if snapshot is not None else None, reports
+
+
+def slice_rows(frame: pl.DataFrame) -> FloatArray:
+    """Slice rows of the rows of a surface frame, shape (height, ROW); NaN where refused."""
+    a, b, rho, m, sigma = (_column(frame, name) for name in _RAW)
+    rows = np.zeros((frame.height, ROW))
+    rows[:, :5] = np.stack([a, b * (1.0 - rho), b * (1.0 + rho), m, sigma], axis=1)
+    refused = ~np.isfinite(rows[:, :5]).all(axis=1)
+    has_residual = (frame["residual"].list.len() == KNOTS).fill_null(value=False).to_numpy()
+    rows[has_residual, 5] = _column(frame, "residual_start")[has_residual]
+    rows[has_residual, 6] = _column(frame, "residual_step")[has_residual]
+    residual = frame["residual"].filter(pl.Series(has_residual)).explode().to_numpy()
+    rows[has_residual, 7:] = residual.reshape(-1, KNOTS)
+    rows[refused] = np.nan
+    return rows
+
+
+def _column(frame: pl.DataFrame, name: str) -> FloatArray:
+    values = frame[name].cast(pl.Float64).fill_null(math.nan)
+    return np.asarray(values.to_numpy(), dtype=np.float64)
+
+
+def reports_of(frame: pl.DataFrame, rows: FloatArray) -> tuple[ExpiryReport, ...]:
+    """Return the reports of the rows of one surface, whose slice rows are `rows`."""
+    return tuple(
+        _report(record, row if np.isfinite(row[0]) else None)
+        for record, row in zip(frame.iter_rows(named=True), rows, strict=True)
+    )
+
+
+def instants(values: pl.Series) -> list[datetime]:
+    """Python datetimes in UTC."""
+    return [_utc(value) for value in values.to_list()]
 
 
 def _utc(value: datetime) -> datetime:
     return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
-def _report(record: dict[str, object]) -> ExpiryReport:
+def _report(record: dict[str, object], row: FloatArray | None) -> ExpiryReport:
     raw = tuple(_number(record[name]) for name in _RAW)
-    row = None
-    if all(math.isfinite(value) for value in raw):
-        row = raw_to_row(*raw)
-        residual = record["residual"]
-        if isinstance(residual, list) and len(residual) == KNOTS:
-            row[5], row[6] = _number(record["residual_start"]), _number(record["residual_step"])
-            row[7:] = residual
     expiry = record["expiry_ts"]
     if not isinstance(expiry, datetime):
         msg = f"expiry_ts must be a datetime, was {expiry!r}"
@@ -140,9 +161,3 @@ def _report(record: dict[str, object]) -> ExpiryReport:
         wings_free=bool(record["wings_free"]),
         **values,
     )
-
-
-def stack_rows(rows: Sequence[FloatArray | None]) -> FloatArray:
-    """Rows below each other; shape (0, ROW) for none."""
-    kept = [row for row in rows if row is not None]
-    return np.vstack(kept) if kept else np.zeros((0, ROW))

@@ -14,12 +14,14 @@ the two arbitrage trades at quoted prices.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from vol_platform.quant._parity import deepest_regions
 from vol_platform.quant.errors import QuantError
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "annualised_basis",
     "implied_forward",
     "implied_forward_of_chain",
+    "implied_forwards",
     "parity_intervals",
     "perpetual_basis",
     "synthetic_forward",
@@ -159,71 +162,68 @@ def implied_forward(
     ForwardEstimate
         Never raises on bad quotes: they are left out, and `reason` says what went wrong.
     """
-    lower, upper = parity_intervals(
-        strike, call_bid, call_ask, put_bid, put_ask, is_inverse=is_inverse
-    )
+    pairs = parity_intervals(strike, call_bid, call_ask, put_bid, put_ask, is_inverse=is_inverse)
+    keep = _is_usable(pairs)
+    usable = ParityIntervals(pairs.lower[keep], pairs.upper[keep])
+    return _estimates(np.array([0, keep.sum()]), usable, np.array([prior]), [prior_source])[0]
+
+
+def _is_usable(pairs: ParityIntervals) -> npt.NDArray[np.bool_]:
+    known = np.isfinite(pairs.lower) & np.isfinite(pairs.upper)
+    return np.asarray(known & (pairs.lower > 0) & (pairs.lower <= pairs.upper))
+
+
+def _estimates(
+    offsets: npt.NDArray[np.int64],
+    pairs: ParityIntervals,
+    priors: FloatArray,
+    prior_sources: Sequence[str],
+) -> list[ForwardEstimate]:
+    """Estimate the forward of every expiry; `pairs` are usable, those of expiry i a slice."""
+    lows, highs, agreeing = deepest_regions(offsets, *pairs, priors)
+    return [
+        _estimate(*item)
+        for item in zip(
+            lows.tolist(),
+            highs.tolist(),
+            agreeing.tolist(),
+            np.diff(offsets).tolist(),
+            priors.tolist(),
+            prior_sources,
+            strict=True,
+        )
+    ]
+
+
+def _estimate(
+    low: float, high: float, agreeing: int, pairs: int, prior: float, prior_source: str
+) -> ForwardEstimate:
     has_prior = math.isfinite(prior) and prior > 0
-    usable = np.isfinite(lower) & np.isfinite(upper) & (lower > 0) & (lower <= upper)
-    if not usable.any():
+    nan = math.nan
+    if not pairs:
         if not has_prior:
-            return _estimate(math.nan, math.nan, math.nan, prior, "none", 0, "none",
-                             "no call-put pair and no prior")  # fmt: skip
-        return _estimate(prior, math.nan, math.nan, prior, prior_source, 0, "ok", "")
-    low, high, agreeing = _deepest_region(
-        lower[usable], upper[usable], prior if has_prior else None
-    )
-    pairs = int(usable.sum())
+            reason = "no call-put pair and no prior"
+            return ForwardEstimate(nan, nan, nan, prior, "none", 0, nan, "none", reason)
+        return ForwardEstimate(prior, nan, nan, prior, prior_source, 0, nan, "ok", "")
     status, reason = "ok", ""
     if agreeing < pairs:
         # Two torn pairs in forty are everyday; only a contradiction of many is worth an alarm.
         reason = f"{pairs - agreeing} of {pairs} call-put pairs exclude the region"
         status = "alarm" if agreeing < 0.8 * pairs else "ok"
-    if not has_prior:
-        return _estimate(0.5 * (low + high), low, high, prior, "parity", agreeing, status, reason)
-    forward = min(max(prior, low), high)
-    distance = abs(forward / prior - 1.0)
-    if distance > _ALARM_TOLERANCE:
-        status = "alarm"
-        reason = (
-            f"prior {prior:.2f} USD is {distance * 1e4:.1f} basis points outside "
-            f"the parity interval {low:.2f} .. {high:.2f} USD"
-        )
-    source = prior_source if forward == prior else "parity"
-    return _estimate(forward, low, high, prior, source, agreeing, status, reason)
-
-
-def _estimate(
-    forward: float,
-    low: float,
-    high: float,
-    prior: float,
-    source: str,
-    pairs: int,
-    status: str,
-    reason: str,
-) -> ForwardEstimate:
+    if has_prior:
+        forward = min(max(prior, low), high)
+        distance = abs(forward / prior - 1.0)
+        if distance > _ALARM_TOLERANCE:
+            status = "alarm"
+            reason = (
+                f"prior {prior:.2f} USD is {distance * 1e4:.1f} basis points outside "
+                f"the parity interval {low:.2f} .. {high:.2f} USD"
+            )
+        source = prior_source if forward == prior else "parity"
+    else:
+        forward, source = 0.5 * (low + high), "parity"
     uncertainty = 0.5e4 * (high - low) / forward
-    return ForwardEstimate(
-        forward, low, high, prior, source, pairs, uncertainty, status, reason
-    )  # fmt: skip
-
-
-def _deepest_region(
-    lower: FloatArray, upper: FloatArray, prior: float | None
-) -> tuple[float, float, int]:
-    """Region covered by most intervals; ties go to the one nearest the prior or the median."""
-    covers = (lower[None, :] <= lower[:, None]) & (lower[:, None] <= upper[None, :])
-    depth = covers.sum(axis=1)
-    agreeing = int(depth.max())
-    centre = prior if prior is not None else float(np.median(0.5 * (lower + upper)))
-    best = (math.nan, math.nan)
-    nearest = math.inf
-    for row in np.flatnonzero(depth == agreeing):
-        low, high = float(lower[row]), float(upper[covers[row]].min())
-        distance = max(low - centre, centre - high, 0.0)
-        if distance < nearest:
-            nearest, best = distance, (low, high)
-    return best[0], best[1], agreeing
+    return ForwardEstimate(forward, low, high, prior, source, agreeing, uncertainty, status, reason)
 
 
 def implied_forward_of_chain(
@@ -245,24 +245,64 @@ def implied_forward_of_chain(
     prior, prior_source, is_inverse
         As in `implied_forward`.
     """
-    K = np.asarray(strike, dtype=np.float64)
+    return implied_forwards(
+        np.zeros(np.size(strike), dtype=np.int64), strike, is_call, bid_price, ask_price,
+        priors=np.array([prior]), prior_sources=[prior_source], is_inverse=np.array([is_inverse]),
+    )[0]  # fmt: skip
+
+
+def implied_forwards(
+    expiry: npt.ArrayLike,
+    strike: npt.ArrayLike,
+    is_call: npt.ArrayLike,
+    bid_price: npt.ArrayLike,
+    ask_price: npt.ArrayLike,
+    *,
+    priors: FloatArray,
+    prior_sources: Sequence[str],
+    is_inverse: npt.NDArray[np.bool_],
+) -> list[ForwardEstimate]:
+    """`implied_forward` of many expiries at once, which may belong to different snapshots.
+
+    Parameters
+    ----------
+    expiry
+        Number of the expiry of each option.
+    strike, is_call, bid_price, ask_price
+        One row per option, in any order; premiums as in `parity_intervals`.
+    priors, prior_sources, is_inverse
+        As in `implied_forward`, one per expiry.
+    """
+    number = np.asarray(expiry, dtype=np.int64)
+    K, bid, ask = (
+        np.asarray(values, dtype=np.float64) for values in (strike, bid_price, ask_price)
+    )
     call = np.asarray(is_call, dtype=bool)
-    bid = np.asarray(bid_price, dtype=np.float64)
-    ask = np.asarray(ask_price, dtype=np.float64)
-    strikes, call_rows, put_rows = _pairs(K, call)
-    return implied_forward(
-        strikes, bid[call_rows], ask[call_rows], bid[put_rows], ask[put_rows],
-        prior=prior, prior_source=prior_source, is_inverse=is_inverse,
-    )  # fmt: skip
-
-
-def _pairs(
-    strike: FloatArray, is_call: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    calls = np.flatnonzero(is_call)
-    puts = np.flatnonzero(~is_call)
-    strikes, call_at, put_at = np.intersect1d(strike[calls], strike[puts], return_indices=True)
-    return strikes, calls[call_at], puts[put_at]
+    order = np.lexsort((call, K, number))
+    number, K, call = number[order], K[order], call[order]
+    same_strike = (number[1:] == number[:-1]) & (K[1:] == K[:-1])
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = ~(same_strike & (call[1:] == call[:-1]))
+    kept = np.flatnonzero(first)
+    put, following = kept[:-1], kept[1:]
+    is_pair = (number[put] == number[following]) & (K[put] == K[following])
+    put, following = put[is_pair], following[is_pair]
+    of, strikes = number[put], K[put]
+    quotes = [side[order[at]] for at in (following, put) for side in (bid, ask)]
+    inverse = parity_intervals(strikes, *quotes, is_inverse=True)
+    linear = parity_intervals(strikes, *quotes, is_inverse=False)
+    pairs = ParityIntervals(
+        *(
+            np.where(is_inverse[of], of_coin, of_usd)
+            for of_coin, of_usd in zip(inverse, linear, strict=True)
+        )
+    )
+    keep = _is_usable(pairs)
+    counts = np.bincount(of[keep], minlength=priors.size)
+    offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+    return _estimates(
+        offsets, ParityIntervals(pairs.lower[keep], pairs.upper[keep]), priors, prior_sources
+    )
 
 
 def synthetic_forward(

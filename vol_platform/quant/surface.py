@@ -14,10 +14,12 @@ fitted is refused with a reason.
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +31,10 @@ from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._event_time import event_years
 from vol_platform.quant._fit_chain import ChainFit, fit_chain
 from vol_platform.quant._report import ExpiryReport, build_report
+from vol_platform.quant._slices import ROW
 from vol_platform.quant._slices import total_variance as row_total_variance
-from vol_platform.quant._smile_points import delta_log_moneyness
 from vol_platform.quant.errors import QuantError
+from vol_platform.quant.smiles import Smiles
 
 __all__ = [
     "Board",
@@ -40,6 +43,8 @@ __all__ = [
     "Surface",
     "SurfaceConfig",
     "calibrate",
+    "surfaces_from_frame",
+    "surfaces_to_frame",
     "warm_up",
 ]
 
@@ -47,6 +52,8 @@ FloatArray = npt.NDArray[np.float64]
 Expiry = datetime | float
 
 _SECONDS_PER_YEAR = 365.0 * 86_400.0
+_SAME_EXPIRY_YEARS = 1e-9
+"""Maturities closer than this, some 30 milliseconds, are one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +84,7 @@ class Surface:
     config: SurfaceConfig = field(default_factory=SurfaceConfig)
     fit: ChainFit | None = field(default=None, repr=False)
     board: Board | None = field(default=None, repr=False)
-    stored_report: tuple[ExpiryReport, ...] | None = field(default=None, repr=False)
+    stored: tuple[pl.DataFrame, FloatArray] | None = field(default=None, repr=False)
 
     # -- evaluation ---------------------------------------------------------------------------
 
@@ -126,48 +133,75 @@ class Surface:
         if years.size and not (years > 0).all():
             msg = f"expiry_years must be > 0, was {float(np.nanmin(years)):g}"
             raise QuantError(msg)
-        out = np.full(points.shape, np.nan)
-        if self.active.size:
-            for value in np.unique(years):
-                at = years == value
-                out[at] = self._variance_at(np.ascontiguousarray(points[at]), float(value))
-        return out
+        if not self.active.size:
+            return np.full(points.shape, np.nan)
+        maturities, which = np.unique(years, return_inverse=True)
+        return self.smiles(maturities).total_variance(points, which.reshape(points.shape))
 
-    def _variance_at(self, k: FloatArray, years: float) -> FloatArray:
-        listed = self.expiry_years[self.active]
-        after = int(np.searchsorted(listed, years))
+    def smiles(self, expiry_years: npt.ArrayLike) -> Smiles:
+        """Smiles at any maturities, to be evaluated together.
+
+        Parameters
+        ----------
+        expiry_years
+            ACT/365 years, > 0; shape (n,).
+
+        Raises
+        ------
+        QuantError
+            The surface has no fitted expiry.
+        """
+        if not self.active.size:
+            msg = f"the surface of {self.currency or 'this board'} has no fitted expiry to read"
+            raise QuantError(msg)
+        years = np.asarray(expiry_years, dtype=np.float64)
+        near, far, scale, share, shift = zip(*map(self._placed, years.tolist()), strict=True)
+        return Smiles(
+            years,
+            self._forward_at(years),
+            self.rows[list(near)],
+            self.rows[list(far)],
+            np.array(scale),
+            np.array(share),
+            np.array(shift),
+        )
+
+    def _placed(self, years: float) -> tuple[int, int, float, float, float]:
+        """Rows near and far, scale, share and shift of a maturity; see `total_variance`."""
+        listed = self._listed_years
+        after = bisect_left(listed, years)
         for at in (after - 1, after):
-            if 0 <= at < listed.size and abs(listed[at] - years) <= 1e-9:
-                return _variance(self.rows[at], k)
+            if 0 <= at < len(listed) and abs(listed[at] - years) <= _SAME_EXPIRY_YEARS:
+                return at, at, 1.0, 0.0, 0.0
         clock = self._event_clock
         tau = event_years(self.snapshot_ts, years, self.config.weekend_weight)
         if after == 0:
-            return _variance(self.rows[0], k) * float(tau / clock[0])
-        if after == listed.size:
-            last = _variance(self.rows[-1], k)
-            return last + self._last_forward_variance * float(tau - clock[-1])
-        share = float((tau - clock[after - 1]) / (clock[after] - clock[after - 1]))
-        near = _variance(self.rows[after - 1], k)
-        far = _variance(self.rows[after], k)
-        return near + share * (far - near)
+            return 0, 0, tau / clock[0], 0.0, 0.0
+        if after == len(listed):
+            return after - 1, after - 1, 1.0, 0.0, self._last_forward_variance * (tau - clock[-1])
+        share = (tau - clock[after - 1]) / (clock[after] - clock[after - 1])
+        return after - 1, after, 1.0, share, 0.0
 
     @cached_property
-    def _event_clock(self) -> FloatArray:
-        return np.array(
-            [
-                event_years(self.snapshot_ts, float(years), self.config.weekend_weight)
-                for years in self.expiry_years[self.active]
-            ]
-        )
+    def _listed_years(self) -> list[float]:
+        listed: list[float] = self.expiry_years[self.active].tolist()
+        return listed
+
+    @cached_property
+    def _event_clock(self) -> list[float]:
+        return [
+            event_years(self.snapshot_ts, years, self.config.weekend_weight)
+            for years in self._listed_years
+        ]
 
     @cached_property
     def _last_forward_variance(self) -> float:
         """Variance per event year between the last two expiries, at the money."""
-        at_money = np.array([_variance(row, np.zeros(1))[0] for row in self.rows[-2:]])
+        at_money = [float(row_total_variance(row, np.zeros(1))[0]) for row in self.rows[-2:]]
         clock = self._event_clock[-2:]
-        if at_money.size == 1:
-            return float(at_money[0] / clock[0])
-        return float((at_money[1] - at_money[0]) / (clock[1] - clock[0]))
+        if len(at_money) == 1:
+            return at_money[0] / clock[0]
+        return (at_money[1] - at_money[0]) / (clock[1] - clock[0])
 
     def years_to(self, expiry: Expiry) -> float:
         """ACT/365 years from the snapshot to `expiry`.
@@ -200,16 +234,18 @@ class Surface:
 
         NaN when no forward is known.
         """
-        years = self.years_to(expiry)
+        return float(self._forward_at(np.array([self.years_to(expiry)]))[0])
+
+    def _forward_at(self, years: FloatArray) -> FloatArray:
         known = np.isfinite(self.forward_usd) & (self.forward_usd > 0)
         if not known.any():
-            return math.nan
-        logs = np.log(self.forward_usd[known])
-        listed = self.expiry_years[known]
-        at = int(np.argmin(np.abs(listed - years)))
-        if abs(listed[at] - years) <= 1e-9:
-            return float(self.forward_usd[known][at])
-        return float(np.exp(np.interp(years, listed, logs)))
+            return np.full(years.shape, np.nan)
+        listed, forward = self.expiry_years[known], self.forward_usd[known]
+        between = np.exp(np.interp(years, listed, np.log(forward)))
+        distance = np.abs(listed - years[:, None])
+        nearest = distance.argmin(axis=1)
+        is_listed = distance.min(axis=1) <= _SAME_EXPIRY_YEARS
+        return np.where(is_listed, forward[nearest], between)
 
     def delta_strike(
         self,
@@ -237,10 +273,11 @@ class Surface:
         """
         years = self.years_to(expiry)
         wanted = np.asarray(delta, dtype=np.float64)
-        k = delta_log_moneyness(
-            lambda points: self.total_variance(points, years), wanted, premium_adjusted
-        )
-        return np.asarray(self.forward(expiry) * np.exp(k), dtype=np.float64)
+        if not self.active.size:
+            return np.full(wanted.shape, np.nan)
+        smile = self.smiles(np.array([years]))
+        k = smile.delta_log_moneyness(wanted.ravel(), premium_adjusted=premium_adjusted)
+        return np.asarray(smile.forward[0] * np.exp(k.reshape(wanted.shape)), dtype=np.float64)
 
     def atm_vol(self, expiry: Expiry) -> float:
         """Volatility at ``k = 0`` (strike equal to the forward), decimal."""
@@ -252,15 +289,15 @@ class Surface:
     @cached_property
     def report(self) -> tuple[ExpiryReport, ...]:
         """One entry per expiry of the board, refused ones included."""
-        if self.stored_report is not None:
-            return self.stored_report
+        if self.stored is not None:
+            return _surface_frame.reports_of(*self.stored)
         if self.board is None or self.fit is None:
             return ()
         return build_report(self.board, self.fit, self.config.model)
 
     def to_frame(self) -> pl.DataFrame:
         """Rows of table `surfaces`, without code_version and parameters_hash."""
-        return _surface_frame.to_frame(self.currency, self.snapshot_ts, self.report)
+        return surfaces_to_frame([self])
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, config: SurfaceConfig | None = None) -> Surface:
@@ -271,23 +308,62 @@ class Surface:
         QuantError
             Columns are missing or several snapshots are mixed.
         """
-        currency, snapshot_ts, reports = _surface_frame.from_frame(frame)
-        active = [at for at, item in enumerate(reports) if item.row is not None]
-        return cls(
-            currency=currency,
-            snapshot_ts=snapshot_ts,
-            expiry_ts=tuple(item.expiry_ts for item in reports),
-            expiry_years=np.array([item.expiry_years for item in reports]),
-            forward_usd=np.array([item.forward for item in reports]),
-            active=np.array(active, dtype=np.int64),
-            rows=_surface_frame.stack_rows([reports[at].row for at in active]),
-            config=config or SurfaceConfig(),
-            stored_report=reports,
+        _surface_frame.check_columns(frame)
+        _surface_frame.check_one(frame)
+        if frame.is_empty():
+            nothing = np.empty(0)
+            return cls("", None, (), nothing, nothing, np.empty(0, np.int64), np.empty((0, ROW)))
+        return surfaces_from_frame(frame, config)[0]
+
+
+def surfaces_to_frame(surfaces: Iterable[Surface]) -> pl.DataFrame:
+    """Rows of table `surfaces` of many surfaces, without code_version and parameters_hash."""
+    return _surface_frame.to_frame((one.currency, one.snapshot_ts, one.report) for one in surfaces)
+
+
+def surfaces_from_frame(frame: pl.DataFrame, config: SurfaceConfig | None = None) -> list[Surface]:
+    """Rebuild all surfaces of a frame, by snapshot and currency.
+
+    Parameters
+    ----------
+    frame
+        Rows of `surfaces`, any number of snapshots and currencies in any order.
+    config
+        Model and settings that they were fitted with.
+
+    Raises
+    ------
+    QuantError
+        Columns are missing.
+    """
+    _surface_frame.check_columns(frame)
+    frame = frame.sort("snapshot_ts", "currency", "expiry_ts")
+    rows = _surface_frame.slice_rows(frame)
+    expiry_ts = _surface_frame.instants(frame["expiry_ts"])
+    expiry_years, forward = (
+        frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        for name in ("expiry_years", "forward")
+    )
+    runs = frame.select(pl.struct("snapshot_ts", "currency").rle().struct.field("len"))
+    ends = np.cumsum(runs.to_series().to_numpy())
+    surfaces = []
+    for begin, end in pairwise([0, *ends.tolist()]):
+        mine = frame[begin:end]
+        fitted = np.flatnonzero(np.isfinite(rows[begin:end, 0]))
+        surfaces.append(
+            Surface(
+                currency=str(mine["currency"][0]),
+                snapshot_ts=_surface_frame.instants(mine["snapshot_ts"][:1])[0],
+                expiry_ts=tuple(expiry_ts[begin:end]),
+                expiry_years=expiry_years[begin:end],
+                forward_usd=forward[begin:end],
+                active=fitted.astype(np.int64),
+                rows=rows[begin:end][fitted],
+                config=config or SurfaceConfig(),
+                stored=(mine, rows[begin:end]),
+            )
         )
-
-
-def _variance(row: FloatArray, k: FloatArray) -> FloatArray:
-    return np.asarray(row_total_variance(row, k), dtype=np.float64)
+    return surfaces
 
 
 def calibrate(

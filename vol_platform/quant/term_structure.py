@@ -32,14 +32,17 @@ __all__ = [
     "delta_vol",
     "expiries",
     "forward_vol",
+    "forward_vol_between",
     "forward_vols",
     "risk_reversal",
     "skew_metrics",
+    "skew_metrics_of_smiles",
     "slope",
 ]
 
 DAYS_PER_YEAR = 365.0
 Floats = NDArray[np.float64]
+Variance = Callable[[Floats], Floats]
 
 
 class SmileSurface(Protocol):
@@ -141,32 +144,23 @@ def delta_vol(
     if not 0.0 < abs(delta) < 1.0:
         raise QuantError(f"delta must be inside (-1, 1) and not 0, was {delta}")
     years = _maturities(surface, expiry_years)
-    vols = np.full(years.shape, np.nan)
-    for at, maturity in np.ndenumerate(years):
+    variance = _variance_of(surface, years)
+    vols = _delta_vols(variance, years.ravel(), (delta,), premium_adjusted=premium_adjusted)
+    return vols[:, 0].reshape(years.shape)
 
-        def variance(points: Floats, maturity: float = float(maturity)) -> Floats:
-            return surface.total_variance(points, maturity)
 
-        k = delta_log_moneyness(variance, np.array(delta), premium_adjusted)
-        if np.isfinite(k):
-            vols[at] = np.sqrt(variance(np.asarray(k)) / maturity)
-    return vols
+def _variance_of(surface: SmileSurface, years: Floats) -> Variance:
+    """Total variance of the smiles at these maturities, a row each."""
+    maturities = years.reshape(-1, 1)
+    return lambda k: surface.total_variance(k, np.broadcast_to(maturities, k.shape))
 
 
 def _delta_vols(
-    surface: SmileSurface, deltas: tuple[float, ...], years: Floats, *, premium_adjusted: bool
-) -> dict[tuple[float, bool], Floats]:
-    """`delta_vol` for several deltas, which share the search on each smile."""
-    vols = np.full((len(deltas), years.size), np.nan)
-    for at, maturity in enumerate(years):
-
-        def variance(points: Floats, maturity: float = float(maturity)) -> Floats:
-            return surface.total_variance(points, maturity)
-
-        k = delta_log_moneyness(variance, np.array(deltas), premium_adjusted)
-        found = np.isfinite(k)
-        vols[found, at] = np.sqrt(variance(k[found]) / maturity)
-    return {(delta, premium_adjusted): vols[row] for row, delta in enumerate(deltas)}
+    variance: Variance, years: Floats, deltas: tuple[float, ...], *, premium_adjusted: bool
+) -> Floats:
+    """Volatility at every delta, which share the search on each smile; (maturities, deltas)."""
+    k = delta_log_moneyness(variance, years.size, np.array(deltas), premium_adjusted)
+    return np.sqrt(variance(k) / years[:, None])
 
 
 def _wings(
@@ -210,21 +204,13 @@ def butterfly(
     return 0.5 * (call + put) - atm(surface, expiry_years)
 
 
-def _vol_stencil(surface: SmileSurface, years: Floats, width: float) -> tuple[Floats, Floats]:
-    """Volatilities at five points around k = 0 (last axis), and the step in k."""
-    step = width * np.sqrt(surface.total_variance(np.zeros_like(years), years))
-    points = step[..., None] * np.arange(-2.0, 3.0)
-    variance = surface.total_variance(points, np.broadcast_to(years[..., None], points.shape))
-    return np.sqrt(variance / years[..., None]), step
-
-
 def slope(surface: SmileSurface, expiry_years: ArrayLike | None = None) -> Floats:
     """At-the-money skew ``dσ/dk`` at k = 0 (five-point difference, 1 % of a standard deviation).
 
     Parameters and errors as in `atm`.
     """
-    vol, step = _vol_stencil(surface, _maturities(surface, expiry_years), 0.01)
-    return np.asarray(vol @ np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / (12.0 * step))
+    years = _maturities(surface, expiry_years)
+    return _slope(_variance_of(surface, years), years.ravel()).reshape(years.shape)
 
 
 def curvature(surface: SmileSurface, expiry_years: ArrayLike | None = None) -> Floats:
@@ -232,8 +218,33 @@ def curvature(surface: SmileSurface, expiry_years: ArrayLike | None = None) -> F
 
     Parameters and errors as in `atm`.
     """
-    vol, step = _vol_stencil(surface, _maturities(surface, expiry_years), 0.03)
-    return np.asarray(vol @ np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / (12.0 * step**2))
+    years = _maturities(surface, expiry_years)
+    return _curvature(_variance_of(surface, years), years.ravel()).reshape(years.shape)
+
+
+def _slope(variance: Variance, years: Floats) -> Floats:
+    vol, step = _vol_stencil(variance, years, 0.01)
+    return _weighted(vol, (1.0, -8.0, 0.0, 8.0, -1.0)) / (12.0 * step)
+
+
+def _curvature(variance: Variance, years: Floats) -> Floats:
+    vol, step = _vol_stencil(variance, years, 0.03)
+    return _weighted(vol, (-1.0, 16.0, -30.0, 16.0, -1.0)) / (12.0 * step**2)
+
+
+def _vol_stencil(variance: Variance, years: Floats, width: float) -> tuple[Floats, Floats]:
+    """Volatilities at five points around k = 0, a row per maturity, and the step in k."""
+    step = width * np.sqrt(variance(np.zeros((years.size, 1)))[:, 0])
+    points = step[:, None] * np.arange(-2.0, 3.0)
+    return np.sqrt(variance(points) / years[:, None]), step
+
+
+def _weighted(vol: Floats, weights: tuple[float, ...]) -> Floats:
+    # Term by term and not as a matrix product, whose sums depend on how many rows there are.
+    total = np.zeros(vol.shape[0])
+    for column, weight in enumerate(weights):
+        total += weight * vol[:, column]
+    return total
 
 
 def forward_vol(surface: SmileSurface, start_years: ArrayLike, end_years: ArrayLike) -> Floats:
@@ -265,8 +276,15 @@ def forward_vol(surface: SmileSurface, start_years: ArrayLike, end_years: ArrayL
     later = start > 0.0
     if later.any():
         near[later] = surface.total_variance(np.zeros(int(later.sum())), start[later])
-    span = end - start
-    change = far - near
+    return forward_vol_between(near, far, start, end)
+
+
+def forward_vol_between(
+    start_variance: Floats, end_variance: Floats, start_years: Floats, end_years: Floats
+) -> Floats:
+    """Volatility between two dates from the total variances up to them; NaN as in `forward_vol`."""
+    span = end_years - start_years
+    change = end_variance - start_variance
     usable = (span > 0.0) & (change >= 0.0)
     return np.sqrt(np.where(usable, change, np.nan) / np.where(usable, span, 1.0))
 
@@ -314,19 +332,30 @@ def constant_maturity(
 def skew_metrics(surface: SmileSurface, expiry_years: ArrayLike | None = None) -> SkewMetrics:
     """All skew measures at once; parameters and errors as in `atm`, one-dimensional."""
     years = np.atleast_1d(_maturities(surface, expiry_years))
-    level = atm(surface, years)
-    wings = {
-        **_delta_vols(surface, (0.25, -0.25, 0.10, -0.10), years, premium_adjusted=False),
-        **_delta_vols(surface, (0.25, -0.25), years, premium_adjusted=True),
-    }
+    return skew_metrics_of_smiles(_variance_of(surface, years), years)
 
-    def pair(delta: float, adjusted: bool) -> tuple[Floats, Floats]:
-        call, put = wings[delta, adjusted], wings[-delta, adjusted]
+
+def skew_metrics_of_smiles(variance: Variance, expiry_years: Floats) -> SkewMetrics:
+    """All skew measures of many smiles at once, which may belong to different surfaces.
+
+    Parameters
+    ----------
+    variance
+        Total variance by log-moneyness of shape (smiles, points), as `Smiles.total_variance`.
+    expiry_years
+        Maturity of each smile, > 0; shape (smiles,).
+    """
+    years = expiry_years
+    level = np.sqrt(variance(np.zeros((years.size, 1)))[:, 0] / years)
+    plain = _delta_vols(variance, years, (0.25, -0.25, 0.10, -0.10), premium_adjusted=False).T
+    adjusted = _delta_vols(variance, years, (0.25, -0.25), premium_adjusted=True).T
+
+    def pair(call: Floats, put: Floats) -> tuple[Floats, Floats]:
         return call - put, 0.5 * (call + put) - level
 
-    risk_reversal_25, butterfly_25 = pair(0.25, adjusted=False)
-    risk_reversal_10, butterfly_10 = pair(0.10, adjusted=False)
-    risk_reversal_25_pa, butterfly_25_pa = pair(0.25, adjusted=True)
+    risk_reversal_25, butterfly_25 = pair(plain[0], plain[1])
+    risk_reversal_10, butterfly_10 = pair(plain[2], plain[3])
+    risk_reversal_25_pa, butterfly_25_pa = pair(adjusted[0], adjusted[1])
     return SkewMetrics(
         expiry_years=years,
         atm_vol=level,
@@ -336,6 +365,6 @@ def skew_metrics(surface: SmileSurface, expiry_years: ArrayLike | None = None) -
         butterfly_10=butterfly_10,
         risk_reversal_25_pa=risk_reversal_25_pa,
         butterfly_25_pa=butterfly_25_pa,
-        skew_slope=slope(surface, years),
-        skew_curvature=curvature(surface, years),
+        skew_slope=_slope(variance, years),
+        skew_curvature=_curvature(variance, years),
     )

@@ -99,7 +99,8 @@ def test_a_chain_in_any_order_pairs_its_calls_and_puts_by_strike() -> None:
         np.concatenate([c_bid, p_bid])[order],
         np.concatenate([c_ask, p_ask])[order],
     )
-    assert estimate == forwards.implied_forward(STRIKES, c_bid, c_ask, p_bid, p_ask)
+    of_pairs = forwards.implied_forward(STRIKES, c_bid, c_ask, p_bid, p_ask)
+    assert repr(estimate) == repr(of_pairs)  # the absent prior is NaN, which equals nothing
 
 
 @given(

@@ -65,7 +65,7 @@ def _priors(frames: Frames) -> pl.DataFrame:
     )
 
 
-def _synthetic(priors: pl.DataFrame, futures: pl.DataFrame) -> pl.Series:
+def _synthetic(priors: pl.DataFrame, futures: pl.DataFrame) -> list[float]:
     """Interpolate between the listed futures, for expiries without a price of their own."""
     curves = {
         key: (group["years"].to_numpy(), group["mark_price"].to_numpy())
@@ -73,6 +73,7 @@ def _synthetic(priors: pl.DataFrame, futures: pl.DataFrame) -> pl.Series:
             pl.col("expiry_ts").is_not_null(), pl.col("mark_price").is_not_null()
         )
         .with_columns(years=expiry_years())
+        .join(priors.select("snapshot_ts", "currency"), on=["snapshot_ts", "currency"], how="semi")
         .group_by("snapshot_ts", "currency")
     }
     empty = (np.empty(0), np.empty(0))
@@ -83,7 +84,32 @@ def _synthetic(priors: pl.DataFrame, futures: pl.DataFrame) -> pl.Series:
         known_years, known_prices = curves.get((moment, currency), empty)
         spot = math.nan if spot is None else spot
         values.append(float(forwards.synthetic_forward(years, known_years, known_prices, spot)))
-    return pl.Series(values, dtype=pl.Float64)
+    return values
+
+
+def _with_prior(priors: pl.DataFrame, futures: pl.DataFrame) -> pl.DataFrame:
+    """Add the best prior of every expiry and its name: NaN and ``none`` where there is none."""
+    sources = {"exchange": "exchange_forward", "future": "future_price"}
+    usable = {name: _usable(pl.col(column)) for name, column in sources.items()}
+    priors = priors.with_row_index("expiry")
+    without = priors.filter(~pl.any_horizontal(usable.values()))
+    synthetic = without.select(
+        "expiry", synthetic_price=pl.Series(_synthetic(without, futures), dtype=pl.Float64)
+    )
+    priors = priors.join(synthetic, on="expiry", how="left", maintain_order="left")
+    sources["synthetic"], usable["synthetic"] = (
+        "synthetic_price",
+        _usable(pl.col("synthetic_price")),
+    )
+    prior, prior_source = pl.lit(math.nan), pl.lit("none")
+    for name, column in reversed(sources.items()):
+        prior = pl.when(usable[name]).then(column).otherwise(prior)
+        prior_source = pl.when(usable[name]).then(pl.lit(name)).otherwise(prior_source)
+    return priors.with_columns(prior=prior, prior_source=prior_source)
+
+
+def _usable(price: pl.Expr) -> pl.Expr:
+    return (price.is_finite() & (price > 0)).fill_null(value=False)
 
 
 def forward_curve(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
@@ -105,58 +131,37 @@ def forward_curve(frames: Frames, context: DerivationContext) -> pl.DataFrame:  
     polars.DataFrame
         `FORWARD_COLUMNS`; an expiry about which nothing is known has status ``none``.
     """
-    priors = _priors(frames)
-    priors = priors.with_columns(synthetic_price=_synthetic(priors, frames["futures"]))
-    quotes = frames["quotes_clean"].filter(
-        pl.col("bid_price").is_not_null() | pl.col("ask_price").is_not_null()
+    priors = _with_prior(_priors(frames), frames["futures"])
+    quotes = (
+        frames["quotes_clean"]
+        .filter(pl.col("bid_price").is_not_null() | pl.col("ask_price").is_not_null())
+        .join(priors.select(*_EXPIRY, "expiry"), on=_EXPIRY, maintain_order="left")
     )
-    by_expiry = {
-        key: group.select("strike", "is_call", "bid_price", "ask_price")
-        for key, group in quotes.group_by(_EXPIRY)
+    bid, ask = (quotes[name].fill_null(math.nan).to_numpy() for name in ("bid_price", "ask_price"))
+    estimates = forwards.implied_forwards(
+        quotes["expiry"].to_numpy(),
+        quotes["strike"].to_numpy(),
+        quotes["is_call"].to_numpy(),
+        bid,
+        ask,
+        priors=priors["prior"].to_numpy(),
+        prior_sources=priors["prior_source"].to_list(),
+        is_inverse=priors["is_inverse"].fill_null(value=False).to_numpy(),
+    )
+    of_estimate = {
+        "forward": "forward",
+        "forward_lower": "lower",
+        "forward_upper": "upper",
+        "forward_source": "source",
+        "pairs": "pairs",
+        "uncertainty_basis_points": "uncertainty_basis_points",
+        "status": "status",
+        "reason": "reason",
     }
-    rows = []
-    for row in priors.iter_rows(named=True):
-        prior, source = _best_prior(row)
-        group = by_expiry.get((row["snapshot_ts"], row["currency"], row["expiry_ts"]))
-        columns = (
-            (np.empty(0), np.empty(0, dtype=bool), np.empty(0), np.empty(0))
-            if group is None
-            else (
-                group["strike"].to_numpy(),
-                group["is_call"].to_numpy(),
-                group["bid_price"].fill_null(np.nan).to_numpy(),
-                group["ask_price"].fill_null(np.nan).to_numpy(),
-            )
-        )
-        estimate = forwards.implied_forward_of_chain(
-            *columns, prior=prior, prior_source=source, is_inverse=bool(row["is_inverse"])
-        )
-        rows.append(
-            (
-                estimate.forward,
-                estimate.lower,
-                estimate.upper,
-                estimate.source,
-                estimate.pairs,
-                estimate.uncertainty_basis_points,
-                estimate.status,
-                estimate.reason,
-            )
-        )
-    names = [
-        "forward",
-        "forward_lower",
-        "forward_upper",
-        "forward_source",
-        "pairs",
-        "uncertainty_basis_points",
-        "status",
-        "reason",
-    ]
-    estimates = pl.DataFrame(
-        rows, schema={name: FORWARD_COLUMNS[name] for name in names}, orient="row"
+    curve = priors.with_columns(
+        pl.Series(name, [getattr(one, field) for one in estimates], FORWARD_COLUMNS[name])
+        for name, field in of_estimate.items()
     )
-    curve = pl.concat([priors, estimates], how="horizontal")
     return curve.with_columns(
         basis_annualised=pl.Series(
             forwards.annualised_basis(
@@ -166,15 +171,3 @@ def forward_curve(frames: Frames, context: DerivationContext) -> pl.DataFrame:  
             )
         )
     )
-
-
-def _best_prior(row: dict[str, float | None]) -> tuple[float, str]:
-    for column, source in (
-        ("exchange_forward", "exchange"),
-        ("future_price", "future"),
-        ("synthetic_price", "synthetic"),
-    ):
-        value = row[column]
-        if value is not None and math.isfinite(value) and value > 0:
-            return value, source
-    return math.nan, "none"

@@ -7,7 +7,7 @@ import polars as pl
 
 from vol_platform.derivations.contracts import INSTANT, DerivationContext, Frames
 from vol_platform.derivations.quotes.cleaning import expiry_years
-from vol_platform.derivations.surfaces.restore import restore
+from vol_platform.derivations.surfaces.restore import listed_smiles
 from vol_platform.quant import black76, greeks
 
 __all__ = ["GREEKS_COLUMNS", "options_greeks"]
@@ -56,27 +56,22 @@ _SLOPE_STEP = 1e-4
 
 def _off_surface(options: pl.DataFrame, surfaces: pl.DataFrame) -> pl.DataFrame:
     """Add volatility and its slope by log-moneyness, NaN where the expiry has no fit."""
-    restored = restore(surfaces)
+    listed, smiles = listed_smiles(surfaces)
+    number = options.join(
+        listed.with_row_index("smile"), on=_EXPIRY, how="left", maintain_order="left"
+    )["smile"]
+    has_smile = number.is_not_null().to_numpy()
+    which = number.drop_nulls().to_numpy().astype(np.intp)
+    strike = options["strike"].to_numpy()[has_smile]
+    k = np.log(strike / smiles.forward[which])
+    variance = smiles.total_variance(
+        np.stack([k, k - _SLOPE_STEP, k + _SLOPE_STEP]), np.stack([which] * 3)
+    )
+    middle, left, right = np.sqrt(variance / smiles.expiry_years[which])
     vol = np.full(options.height, np.nan)
     slope = np.full(options.height, np.nan)
-    strike = options["strike"].to_numpy()
-    for (moment, currency, expiry_ts), rows in options.with_row_index("at").group_by(
-        _EXPIRY, maintain_order=True
-    ):
-        surface = restored.get((moment, currency))
-        if surface is None or expiry_ts not in surface.expiry_ts:
-            continue
-        number = surface.expiry_ts.index(expiry_ts)
-        if number not in surface.active:
-            continue
-        years = float(surface.expiry_years[number])
-        at = rows["at"].to_numpy()
-        k = np.log(strike[at] / surface.forward(years))
-        points = np.concatenate([k, k - _SLOPE_STEP, k + _SLOPE_STEP])
-        values = np.sqrt(surface.total_variance(points, np.full(points.shape, years)) / years)
-        middle, left, right = np.split(values, 3)
-        vol[at] = middle
-        slope[at] = (right - left) / (2 * _SLOPE_STEP)
+    vol[has_smile] = middle
+    slope[has_smile] = (right - left) / (2 * _SLOPE_STEP)
     return options.with_columns(surface_vol=pl.Series(vol), slope=pl.Series(slope))
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import numpy as np
 import polars as pl
 
 from vol_platform.derivations.contracts import INSTANT, DerivationContext, Frames
-from vol_platform.derivations.surfaces.grid import CONSTANT_MATURITY_DAYS
-from vol_platform.derivations.surfaces.restore import restore
+from vol_platform.derivations.surfaces.restore import smiles_at_maturities
 from vol_platform.quant import term_structure as measures
-from vol_platform.quant.surface import Surface
 
 __all__ = ["SKEW_COLUMNS", "TERM_COLUMNS", "skew_metrics", "term_structure"]
-
-_DAYS_PER_YEAR = 365.0
 
 _MATURITY: dict[str, pl.DataType] = {
     "snapshot_ts": INSTANT,
@@ -48,33 +42,6 @@ SKEW_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def _maturities(surface: Surface) -> tuple[list[datetime | None], np.ndarray]:
-    """Fitted expiries, then the constant maturities between the first and the last of them."""
-    fitted = [surface.expiry_ts[at] for at in surface.active]
-    years = surface.expiry_years[surface.active]
-    constant = np.array(CONSTANT_MATURITY_DAYS) / _DAYS_PER_YEAR
-    constant = constant[(constant >= years[0]) & (constant <= years[-1])]
-    return [*fitted, *[None] * constant.size], np.concatenate([years, constant])
-
-
-def _rows(
-    moment: datetime,
-    currency: str,
-    expiries: list[datetime | None],
-    years: np.ndarray,
-    values: dict[str, np.ndarray],
-) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "expiry_ts": pl.Series(expiries, dtype=INSTANT),
-            "expiry_years": years,
-            "days": years * _DAYS_PER_YEAR,
-            "is_constant_maturity": [expiry is None for expiry in expiries],
-            **values,
-        }
-    ).with_columns(snapshot_ts=pl.lit(moment, INSTANT), currency=pl.lit(currency))
-
-
 def term_structure(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
     """Read at-the-money volatility and forward volatility along the maturities.
 
@@ -91,20 +58,24 @@ def term_structure(frames: Frames, context: DerivationContext) -> pl.DataFrame: 
         `TERM_COLUMNS`: the fitted expiries and, flagged, `CONSTANT_MATURITY_DAYS` between them.
         ``forward_vol`` is between a maturity and the one before of the same kind.
     """
-    parts = []
-    for (moment, currency), surface in restore(frames["surfaces"]).items():
-        expiries, years = _maturities(surface)
-        starts = np.concatenate([[0.0], years[:-1]])
-        starts[surface.active.size :][:1] = 0.0
-        vol = measures.atm(surface, years)
-        values = {
-            "forward": np.array([surface.forward(float(one)) for one in years]),
-            "atm_vol": vol,
-            "atm_total_variance": vol**2 * years,
-            "forward_vol": measures.forward_vol(surface, starts, years),
-        }
-        parts.append(_rows(moment, currency, expiries, years, values))
-    return pl.concat(parts) if parts else pl.DataFrame(schema=TERM_COLUMNS)
+    maturities, smiles = smiles_at_maturities(frames["surfaces"])
+    variance = smiles.total_variance(np.zeros((len(smiles), 1)))[:, 0]
+    along = ["snapshot_ts", "currency", "is_constant_maturity"]
+    before = maturities.with_columns(variance=pl.Series(variance)).select(
+        pl.col("expiry_years", "variance").shift(1, fill_value=0.0).over(along)
+    )
+    forward_vol = measures.forward_vol_between(
+        before["variance"].to_numpy(),
+        variance,
+        before["expiry_years"].to_numpy(),
+        smiles.expiry_years,
+    )
+    return maturities.with_columns(
+        forward=pl.Series(smiles.forward),
+        atm_vol=pl.Series(np.sqrt(variance / smiles.expiry_years)),
+        atm_total_variance=pl.Series(variance),
+        forward_vol=pl.Series(forward_vol),
+    )
 
 
 def skew_metrics(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
@@ -122,10 +93,7 @@ def skew_metrics(frames: Frames, context: DerivationContext) -> pl.DataFrame:  #
     polars.DataFrame
         `SKEW_COLUMNS`, at the maturities of `term_structure`.
     """
-    parts = []
-    for (moment, currency), surface in restore(frames["surfaces"]).items():
-        expiries, years = _maturities(surface)
-        found = measures.skew_metrics(surface, years)._asdict()
-        del found["expiry_years"]
-        parts.append(_rows(moment, currency, expiries, years, found))
-    return pl.concat(parts) if parts else pl.DataFrame(schema=SKEW_COLUMNS)
+    maturities, smiles = smiles_at_maturities(frames["surfaces"])
+    found = measures.skew_metrics_of_smiles(smiles.total_variance, smiles.expiry_years)._asdict()
+    del found["expiry_years"]
+    return maturities.with_columns(pl.Series(name, values) for name, values in found.items())

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from vol_platform.derivations.contracts import INSTANT, DerivationContext, Frames
+from vol_platform.derivations.newest_answer import keeps_newest_answer
 from vol_platform.quant import cleaning
 
 __all__ = [
@@ -99,6 +100,7 @@ def tick_size_at(chain: pl.DataFrame, price: pl.Expr) -> pl.DataFrame:
     return chain.with_columns(tick_size=tick)
 
 
+@keeps_newest_answer
 def classify(chain: pl.DataFrame, context: DerivationContext) -> pl.DataFrame:
     """Add to every row of the chain why it is rejected, or how it may be used.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from vol_platform.derivations.contracts import INSTANT, DerivationContext, Frames
-from vol_platform.quant.surface import Board, Surface, calibrate
+from vol_platform.quant.surface import Board, Surface, calibrate, surfaces_to_frame
 
 __all__ = ["SURFACE_COLUMNS", "surfaces"]
 
@@ -83,20 +83,17 @@ def surfaces(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     previous: dict[str, tuple[datetime | None, Surface]] = {
         currency: (None, surface) for currency, surface in (context.previous_surfaces or {}).items()
     }
-    fitted: list[pl.DataFrame] = []
-    for (moment, currency), board in boards.sort(_EXPIRY).group_by(
-        "snapshot_ts", "currency", maintain_order=True
-    ):
-        hour = moment.replace(minute=0, second=0, microsecond=0)
-        before, start = previous.get(currency, (None, None))
+    fitted: list[Surface] = []
+    for board in Board.from_frame_of_many(boards):
+        moment = board.snapshot_ts
+        hour = moment.replace(minute=0, second=0, microsecond=0) if moment is not None else None
+        before, start = previous.get(board.currency, (None, None))
         if before is not None and before != hour:
             start = None
-        surface = calibrate(Board.from_frame(board), previous=start)
-        previous[currency] = (hour, surface)
-        fitted.append(
-            surface.to_frame().with_columns(pl.col("snapshot_ts", "expiry_ts").cast(INSTANT))
-        )
-    rows = pl.concat(fitted) if fitted else pl.DataFrame(schema=SURFACE_COLUMNS)
+        surface = calibrate(board, previous=start)
+        previous[board.currency] = (hour, surface)
+        fitted.append(surface)
+    rows = surfaces_to_frame(fitted).with_columns(pl.col("snapshot_ts", "expiry_ts").cast(INSTANT))
     return _with_completeness(
         pl.concat([rows, _refused(frames, rows, context)], how="diagonal_relaxed"), frames["chain"]
     )

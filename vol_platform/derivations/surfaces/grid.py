@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from vol_platform.derivations.contracts import INSTANT, DerivationContext, Frames
-from vol_platform.derivations.surfaces.restore import restore
+from vol_platform.derivations.surfaces.restore import CONSTANT_MATURITY_DAYS, smiles_at_maturities
 
 __all__ = [
     "CONSTANT_MATURITY_DAYS",
@@ -16,7 +16,6 @@ __all__ = [
     "surface_grid",
 ]
 
-CONSTANT_MATURITY_DAYS = (7, 14, 30, 60, 90, 180, 365)
 GRID_LOG_MONEYNESS = tuple(round(0.1 * step, 1) for step in range(-8, 9))
 GRID_DELTAS = (-0.05, -0.1, -0.15, -0.25, -0.35, -0.45, 0.45, 0.35, 0.25, 0.15, 0.1, 0.05)
 
@@ -53,40 +52,22 @@ def surface_grid(frames: Frames, context: DerivationContext) -> pl.DataFrame:  #
     polars.DataFrame
         `GRID_COLUMNS`.
     """
-    deltas = np.array(GRID_DELTAS)
-    points = np.array(GRID_LOG_MONEYNESS)
-    axes = ["log_moneyness"] * points.size + ["delta"] * deltas.size
-    coordinates = np.concatenate([points, deltas])
-    parts: list[pl.DataFrame] = []
-    for (moment, currency), surface in restore(frames["surfaces"]).items():
-        fitted = [(surface.expiry_ts[at], float(surface.expiry_years[at])) for at in surface.active]
-        first, last = fitted[0][1], fitted[-1][1]
-        constant = [
-            (None, days / 365.0) for days in CONSTANT_MATURITY_DAYS if first <= days / 365.0 <= last
+    maturities, smiles = smiles_at_maturities(frames["surfaces"])
+    count = len(smiles)
+    k = np.hstack(
+        [
+            np.broadcast_to(GRID_LOG_MONEYNESS, (count, len(GRID_LOG_MONEYNESS))),
+            smiles.delta_log_moneyness(GRID_DELTAS),
         ]
-        for expiry_ts, years in (*fitted, *constant):
-            forward = surface.forward(years)
-            strikes = np.concatenate(
-                [forward * np.exp(points), surface.delta_strike(years, deltas)]
-            )
-            k = np.concatenate([points, np.log(strikes[points.size :] / forward)])
-            variance = surface.total_variance(k, np.full(k.shape, years))
-            parts.append(
-                pl.DataFrame(
-                    {
-                        "axis": axes,
-                        "coordinate": coordinates,
-                        "log_moneyness": k,
-                        "strike": strikes,
-                        "vol": np.sqrt(variance / years),
-                        "total_variance": variance,
-                    }
-                ).with_columns(
-                    snapshot_ts=pl.lit(moment, INSTANT),
-                    currency=pl.lit(currency),
-                    expiry_ts=pl.lit(expiry_ts, INSTANT),
-                    expiry_years=pl.lit(years),
-                    is_constant_maturity=pl.lit(expiry_ts is None),
-                )
-            )
-    return pl.concat(parts) if parts else pl.DataFrame(schema=GRID_COLUMNS)
+    )
+    variance = smiles.total_variance(k)
+    vol = np.sqrt(variance / smiles.expiry_years[:, None])
+    strike = smiles.forward[:, None] * np.exp(k)
+    axes = ["log_moneyness"] * len(GRID_LOG_MONEYNESS) + ["delta"] * len(GRID_DELTAS)
+    points = pl.DataFrame({"axis": axes, "coordinate": (*GRID_LOG_MONEYNESS, *GRID_DELTAS)})
+    return maturities.join(points, how="cross", maintain_order="left_right").with_columns(
+        log_moneyness=pl.Series(k.ravel()),
+        strike=pl.Series(strike.ravel()),
+        vol=pl.Series(vol.ravel()),
+        total_variance=pl.Series(variance.ravel()),
+    )
