@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -207,7 +208,7 @@ class Board:
         return _fit_quotes(self)
 
 
-def _starts(frame: pl.DataFrame, key: list[str]) -> IntArray:
+def _starts(frame: pl.DataFrame, key: Sequence[str]) -> IntArray:
     """Where a new value of the key begins, in a frame that is sorted by it."""
     if not key or frame.is_empty():
         return np.zeros(min(frame.height, 1), dtype=np.int64)
