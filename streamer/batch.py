@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import crc32c
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamer.columns import Provenance, RowList, build
@@ -73,6 +74,10 @@ class SegmentBatch:
         in the batch.
     first_exchange_ms, last_exchange_ms
         Of all rows that have an exchange time; None without such rows.
+    received_ns
+        Receive time of every record.
+    exchange_lags_seconds
+        From exchange time to receive time, of every row that has an exchange time.
     """
 
     header: SegmentHeader
@@ -89,6 +94,8 @@ class SegmentBatch:
     option_exchange_ms: list[int]
     newest_by_connection: dict[int, int]
     damage: str | None
+    received_ns: npt.NDArray[np.int64]
+    exchange_lags_seconds: npt.NDArray[np.float64]
 
 
 def read_segment(buffer: bytes, decoder: FrameDecoder) -> SegmentBatch:
@@ -200,7 +207,14 @@ class _Reading:
             if name != "options_metadata"
             for message in rows.messages
         ]
-        times = [record.received_ns for record in self.records] or [self.header.created_ns]
+        exchange_received_ns = [
+            received_ns
+            for name, rows in self.lists.items()
+            if name != "options_metadata"
+            for received_ns in rows.received_ns
+        ]
+        received_ns = np.array([it.received_ns for it in self.records], dtype=np.int64)
+        times = received_ns if len(received_ns) else np.array([self.header.created_ns])
         newest: dict[int, int] = {}
         for message, connection_id in zip(
             option_rows.messages, option_rows.connection_ids, strict=True
@@ -214,13 +228,18 @@ class _Reading:
             dead_letters=list(self.letters.values()),
             gaps=self.gaps,
             accounts=self._accounts(),
-            first_received_ns=min(times),
-            last_received_ns=max(times),
+            first_received_ns=int(times.min()),
+            last_received_ns=int(times.max()),
             first_exchange_ms=min(exchange_ms, default=None),
             last_exchange_ms=max(exchange_ms, default=None),
             option_exchange_ms=[message.timestamp for message in option_rows.messages],
             newest_by_connection=newest,
             damage=damage,
+            received_ns=received_ns,
+            exchange_lags_seconds=(
+                np.array(exchange_received_ns, dtype=np.int64) / 1e9
+                - np.array(exchange_ms, dtype=np.int64) / 1e3
+            ),
         )
 
     def _bury_rows(self, refused: dict[int, str]) -> None:

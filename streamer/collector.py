@@ -201,6 +201,8 @@ class Collector:
         # What was read is with the operating system before anything else happens to it, so that
         # a kill of the process loses nothing that it had received.
         spool.flush()
+        lag = (self._clock.wall_ns() - received_ns) / 1e9
+        self.metrics.lags.receive_to_spool.add(lag, len(frames))
         self._frames += len(frames)
         if self._publisher is not None:
             for frame in frames:
@@ -303,7 +305,7 @@ class Collector:
     def _seal_last(self) -> None:
         segment = self._spool.roll()
         if segment is not None:
-            self._spool.seal(segment)
+            self._seal(segment)
 
     # -- what runs beside ------------------------------------------------------------------------
 

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamer.decimals import Scaled, as_doubles, scale_exactly
+from streamer.decimals import MAXIMUM_EXACT, Scaled, as_doubles, scale_exactly
 from streamer.deribit.instruments import kind_of, market_of
 from streamer.tables import TABLES, Column, Table
 
 __all__ = ["Built", "Provenance", "RowList", "build"]
 
+_DIGITS_OF_A_DOUBLE = 15  # every decimal of so many digits has a double of its own
 _LEVEL_SCALES = {"bids": (8, 4), "asks": (8, 4), "tick_size_steps": (8, 8)}
 
 
@@ -98,7 +99,7 @@ class _Builder:
         self.refused: list[tuple[int, str]] = []
         self.rounded: defaultdict[int, list[str]] = defaultdict(list)
         self._written = {
-            index: json.loads(raw, parse_float=Decimal) for index, raw in rows.raws.items()
+            index: json.loads(raw, parse_float=_long_number) for index, raw in rows.raws.items()
         }
 
     def add(self, column: Column) -> None:
@@ -271,10 +272,18 @@ def _number_at(document: Any, path: tuple[str, ...]) -> Decimal | None:
     return _as_decimal(document)
 
 
+def _long_number(text: str) -> Decimal | float:
+    """Keep a number as written where a double may not tell it apart from its neighbours."""
+    is_short = len(text) <= _DIGITS_OF_A_DOUBLE and "e" not in text and "E" not in text
+    return float(text) if is_short else Decimal(text)
+
+
 def _as_decimal(number: Any) -> Decimal | None:
     if isinstance(number, Decimal):
         return number
-    if isinstance(number, int | str) and not isinstance(number, bool):
+    if isinstance(number, int) and abs(number) < MAXIMUM_EXACT:
+        return None
+    if isinstance(number, int | str):
         try:
             return Decimal(number)
         except ArithmeticError:

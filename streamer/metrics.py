@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from streamer.errors import PortInUseError
+from streamer.lags import Lags
 from streamer.writer import Written
 
 __all__ = ["Health", "Metrics", "MetricsServer"]
-
-_LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
 class Metrics:
@@ -66,12 +65,8 @@ class Metrics:
         self.clock_offset = Gauge(
             "vol_streamer_clock_offset_seconds", "Exchange's clock minus ours", registry=registry
         )
-        self.queryable_lag = Histogram(
-            "vol_streamer_queryable_lag_seconds",
-            "From receipt of a segment's first message to its last insert",
-            buckets=_LAG_BUCKETS,
-            registry=registry,
-        )
+        self.lags = Lags()
+        registry.register(self.lags)
 
     def note_written(self, written: Written, wall_ns: int) -> None:
         """Count a segment that the database holds."""
@@ -80,9 +75,9 @@ class Metrics:
             self.rows.labels(table).inc(count)
         self.dead_letters.inc(accounts.dead_letters)
         self.control.inc(accounts.control_messages)
-        lag = (wall_ns - written.batch.first_received_ns) / 1e9
-        if lag >= 0:
-            self.queryable_lag.observe(lag)
+        batch = written.batch
+        self.lags.exchange_to_receive.add_each(batch.exchange_lags_seconds)
+        self.lags.receive_to_queryable.add_each((wall_ns - batch.received_ns) / 1e9)
 
 
 class Health(msgspec.Struct):

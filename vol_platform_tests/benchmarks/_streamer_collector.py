@@ -1,0 +1,109 @@
+"""A collector that measures itself: ``python -m …_streamer_collector JSON`` prints one JSON line.
+
+The argument holds the collector's settings and ``messages``: how many are awaited.  With
+``sealed_only`` it ends when the last of them is in a sealed segment, else when the database has
+acknowledged all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import gc
+import json
+import pstats
+import resource
+import sys
+import time
+from typing import Any
+
+from streamer.clock import SYSTEM_CLOCK
+from streamer.collector import Collector
+from streamer.log import configure
+from streamer.settings import StreamerSettings
+from streamer.spool import OpenSegment
+
+SWITCH_SECONDS = 0.0005  # as the command sets it
+
+
+class Measured(Collector):
+    """Notes when the first message came and when the last was sealed."""
+
+    messages = 0
+    seen = 0
+    sealed = 0
+    sealed_only = False
+    begun = 0.0
+    cpu_begun = 0.0
+    sealed_at = 0.0
+    sealed_cpu = 0.0
+    loop: asyncio.AbstractEventLoop
+
+    def take_frames(self, frames: list[bytes], received_ns: int, connection_id: int) -> None:
+        """Count, and take them."""
+        if len(frames) > 1 or len(frames[0]) > 400:  # a ticker, no reply
+            if not self.begun:
+                self.begun, self.cpu_begun = time.monotonic(), time.process_time()
+            self.seen += len(frames)
+        super().take_frames(frames, received_ns, connection_id)
+
+    def _seal(self, segment: OpenSegment) -> None:
+        super()._seal(segment)
+        self.sealed += segment.messages
+        if self.sealed >= self.messages and not self.sealed_at:
+            self.sealed_at, self.sealed_cpu = time.monotonic(), time.process_time()
+            if self.sealed_only:
+                self._stop_soon()
+
+    def _stop_soon(self) -> None:
+        self.loop.call_soon_threadsafe(self.stop)
+
+
+async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
+    settings = StreamerSettings(**wanted["settings"])
+    collector = Measured(
+        settings,
+        SYSTEM_CLOCK,
+        channels=wanted["channels"],
+        exit_when_closed=not wanted["sealed_only"],
+    )
+    collector.messages = wanted["messages"]
+    collector.sealed_only = wanted["sealed_only"]
+    collector.loop = asyncio.get_running_loop()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()
+    await collector.run()
+    stored_at, stored_cpu = time.monotonic(), time.process_time()
+    lags = collector.metrics.lags
+    return {
+        "seen": collector.seen,
+        "rows": collector.stored.rows.get("options_quotes", 0),
+        "seconds_to_sealed": collector.sealed_at - collector.begun,
+        "cpu_to_sealed": collector.sealed_cpu - collector.cpu_begun,
+        "seconds_to_stored": stored_at - collector.begun,
+        "cpu_to_stored": stored_cpu - collector.cpu_begun,
+        "receive_to_spool_p50": lags.receive_to_spool.quantile(0.5),
+        "receive_to_spool_p99": lags.receive_to_spool.quantile(0.99),
+        "receive_to_queryable_p50": lags.receive_to_queryable.quantile(0.5),
+        "receive_to_queryable_p99": lags.receive_to_queryable.quantile(0.99),
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    """Run once; with ``profile`` print where the time of the socket's thread went."""
+    wanted = json.loads(sys.argv[1])
+    configure(level="error")
+    if not wanted.get("profile"):
+        print(json.dumps(asyncio.run(_run(wanted))))
+        return
+    profile = cProfile.Profile()
+    profile.enable()
+    result = asyncio.run(_run(wanted))
+    profile.disable()
+    print(json.dumps(result))
+    pstats.Stats(profile).sort_stats("tottime").print_stats(12)
+
+
+if __name__ == "__main__":
+    main()
