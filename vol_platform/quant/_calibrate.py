@@ -6,6 +6,7 @@ which keeps compilation short.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from vol_platform.quant._problem import (
     GRID_BASE,
     Problem,
     Workspace,
+    copy_constraints,
     new_workspace,
 )
 from vol_platform.quant._slices import KNOTS, derivatives, move_knots
@@ -54,6 +56,8 @@ _WARM_STEPS = 4
 _WARM_TOLERANCE = 1e-2
 _WARM_ROUNDS = 4
 _LOCAL_ROUNDS = 2
+_LOWERED = 1e-3
+_LEAST_WEIGHT = 0.01
 
 
 @dataclass(eq=False)
@@ -120,6 +124,35 @@ class Calibration:
                 self._restart_stuck(from_quotes=warm)
                 clean = self._check()
         return clean
+
+    def begin_again(self, poor: BoolArray) -> Calibration | None:
+        """Return a calibration whose `poor` slices began again from their quotes; None if not free.
+
+        After a `run` that returned True.  The weights of the calendar terms begin low, so that a
+        slice is not held where the old ones had pushed it.
+        """
+        again = copy.copy(self)
+        again.rows = self.rows.copy()
+        again.problem = copy_constraints(self.problem)
+        again.start = np.where(poor, COLD, KEEP)
+        again.scaled, again.stale = self.scaled.copy(), np.ones_like(self.stale)
+        again.deviation = self.deviation.copy()
+        again.g_minimum, again.g_at = self.g_minimum.copy(), self.g_at.copy()
+        again.gap_minimum, again.gap_at = self.gap_minimum.copy(), self.gap_at.copy()
+        weights = again.problem.calendar_weight
+        low = np.where(weights > 0.0, np.maximum(_LOWERED * weights, _LEAST_WEIGHT), 0.0)
+        weights[:] = 0.0
+        butterfly = again.problem.butterfly_weight
+        butterfly[:] = np.minimum(butterfly, _BUTTERFLY_WEIGHT)
+        for i in np.flatnonzero(poor).tolist():
+            again._begin(i)  # noqa: SLF001 - another one of its own kind
+        weights[:] = low
+        again._fit_blocks(poor, low > 0.0, 24)  # noqa: SLF001 - likewise
+        for _ in range(self.rounds):
+            if again._check():  # noqa: SLF001 - likewise
+                return again
+            again._escalate(local=False, steps=24)  # noqa: SLF001 - likewise
+        return again if again._check() else None  # noqa: SLF001 - likewise
 
     def _fit(
         self, first: int, last: int, dim: int, steps: int, tolerance: float | None = None

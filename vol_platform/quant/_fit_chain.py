@@ -15,6 +15,7 @@ from vol_platform.quant._calibrate import COLD, KEEP, WARM, Calibration, at_mone
 from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._guarantee import check_rows, essvi_target, guarantee
 from vol_platform.quant._problem import Problem, fresh_constraints, new_problem
+from vol_platform.quant._second_look import look_again
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
 
@@ -221,6 +222,8 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
                     np.zeros((n, ROW)), fresh_constraints(problem), thin, np.full(n, COLD), config
                 )
                 clean = calibration.run()
+            if clean:
+                calibration = look_again(calibration)
             rows, steps = calibration.rows, calibration.steps
             g_minimum, gap_minimum = calibration.g_minimum, calibration.gap_minimum
             if not clean:

@@ -16,6 +16,7 @@ __all__ = [
     "Loss",
     "Problem",
     "Workspace",
+    "copy_constraints",
     "fresh_constraints",
     "new_problem",
     "new_workspace",
@@ -145,6 +146,15 @@ def fresh_constraints(problem: Problem) -> Problem:
         problem.years,
         problem.loss,
     )
+
+
+def copy_constraints(problem: Problem) -> Problem:
+    """Return the same quotes with a copy of everything that a calibration changes."""
+    changed = (
+        "prior", "precision", "roughness", "scale", "smallest_s", "floor", "grid", "grid_count",
+        "cuts", "butterfly_weight", "calendar_weight",
+    )  # fmt: skip
+    return problem._replace(**{name: getattr(problem, name).copy() for name in changed})
 
 
 def new_workspace(slices: int) -> Workspace:

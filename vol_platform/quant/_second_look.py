@@ -1,0 +1,72 @@
+"""A second look at slices that miss their quotes although every check has passed.
+
+The escalation of the joint fit stops at the first surface without arbitrage.  On the way there a
+slice can be pushed into a poor local minimum by constraints that its neighbours no longer need.
+Such slices begin again from their own quotes, first they alone and then with both neighbours, and
+what they tie together is fitted again under weights that start low.  The new surface is taken only
+when it passes every check and misses less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vol_platform.quant._calibrate import COLD, KEEP, Calibration
+from vol_platform.quant._problem import Problem
+from vol_platform.quant._slices import total_variance
+
+__all__ = ["look_again", "mean_miss"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_MISS = 0.05
+"""Mean distance outside bid and ask, in units of the quotes, from which a slice is looked at."""
+_WARM_MISS = 0.5
+"""The same for a slice that began from an earlier one: it was good a moment ago."""
+_LARGEST_MISS = 10.0
+"""A quote counts at most this much: one wild quote is no reason."""
+
+
+def mean_miss(rows: FloatArray, problem: Problem) -> FloatArray:
+    """Mean distance of each slice outside its two-sided quotes, in their units; shape (n,)."""
+    misses = np.zeros(len(rows))
+    for i, row in enumerate(rows):
+        part = slice(int(problem.offsets[i]), int(problem.offsets[i + 1]))
+        used = problem.kind[part] == 0
+        if not used.any():
+            continue
+        w = total_variance(row, np.ascontiguousarray(problem.k[part][used]))
+        vol = np.sqrt(np.maximum(w, 0.0) / problem.years[i])
+        outside = np.abs(vol - problem.mid[part][used]) - problem.half[part][used]
+        distance = np.maximum(outside, 0.0) / problem.unit[part][used]
+        misses[i] = np.minimum(distance, _LARGEST_MISS).mean()
+    return misses
+
+
+def look_again(found: Calibration) -> Calibration:
+    """Fit slices that miss their quotes once more, where that helps.
+
+    Parameters
+    ----------
+    found
+        After a `run` that returned True.
+
+    Returns
+    -------
+    Calibration
+        `found` itself, or one that misses less; every check has passed in both.
+    """
+    best = found
+    for with_neighbours in (True, False):
+        before = mean_miss(best.rows, best.problem)
+        allowed = np.where(found.start == COLD, _MISS, _WARM_MISS)
+        poor = (before > allowed) & (found.start != KEEP)
+        if not poor.any():
+            break
+        if with_neighbours:
+            poor = poor | np.append(poor[1:], [False]) | np.append([False], poor[:-1])
+        other = best.begin_again(poor)
+        if other is not None and mean_miss(other.rows, other.problem).sum() < before.sum():
+            best = other
+    return best
