@@ -52,7 +52,7 @@ class FitQuotes:
     kind
         0 two-sided, 1 upper bound, 2 lower bound.
     weight
-        Falls with the quote's age.
+        Falls with the quote's age beyond that of the freshest of its expiry.
     row
         Index into the board's rows.
     eligible
@@ -263,7 +263,7 @@ def _inverse_vega(k: float, vol: float, years: float) -> float:
 def _collect(
     offsets: IntArray, years: FloatArray, forward: FloatArray, strike: FloatArray,
     is_call: BoolArray, bid_vol: FloatArray, ask_vol: FloatArray, has_bid: BoolArray,
-    has_ask: BoolArray, tick: FloatArray, age: FloatArray, usage: IntArray, is_inverse: bool,
+    has_ask: BoolArray, tick: FloatArray, lag: FloatArray, usage: IntArray, is_inverse: bool,
     maximum_spread: float, age_scale: float, vol_floor: float, minimum_years: float,
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray,
            IntArray, FloatArray, IntArray, IntArray]:  # fmt: skip
@@ -295,7 +295,7 @@ def _collect(
                 step = tick[q] if is_inverse else tick[q] / F
                 if not math.isfinite(step):
                     step = 0.0
-                fresh = math.exp(-age[q] / age_scale)
+                fresh = math.exp(-lag[q] / age_scale)
                 bid_ok = has_bid[q] and math.isfinite(bid_vol[q]) and bid_vol[q] > 0.0
                 ask_ok = has_ask[q] and math.isfinite(ask_vol[q]) and ask_vol[q] > 0.0
                 for side in range(3):
@@ -353,12 +353,23 @@ def _fit_quotes(board: Board) -> FitQuotes:
     arrays = _collect(
         board.offsets, board.expiry_years, board.forward, board.strike, board.is_call,
         vols[0], vols[1], board.bid_price > 0, board.ask_price > 0, board.tick_size,
-        board.age_seconds, board.usage, board.is_inverse, rules.maximum_spread_vol,
+        _lag(board), board.usage, board.is_inverse, rules.maximum_spread_vol,
         rules.age_scale_seconds, rules.vol_floor,
         rules.settlement_window_seconds / _SECONDS_PER_YEAR,
     )  # fmt: skip
     offsets, k, low, high, mid, half, unit, kind, weight, row, eligible = arrays
     return FitQuotes(offsets, k, low, high, mid, half, unit, kind, weight, row, eligible)
+
+
+def _lag(board: Board) -> FloatArray:
+    """Seconds by which each quote is older than the freshest of its expiry.
+
+    What is old everywhere has nothing fresher to give way to, and should not give way to priors.
+    """
+    if not board.age_seconds.size:
+        return board.age_seconds
+    freshest = np.minimum.reduceat(board.age_seconds, board.offsets[:-1])
+    return np.asarray(board.age_seconds - np.repeat(freshest, np.diff(board.offsets)))
 
 
 def synthetic_board() -> Board:

@@ -160,8 +160,7 @@ def quote_repairs(board: Board) -> tuple[QuoteRepair, ...]:
     After S. Cohen, C. Reisinger and S. Wang (2020), restricted to one expiry.
     """
     return tuple(
-        _report([expiry], quotes, _repair([quotes])).expiries[0]
-        for expiry, quotes in _normalised(board)
+        _report([expiry], _repair([quotes])).expiries[0] for expiry, quotes in _normalised(board)
     )
 
 
@@ -190,11 +189,7 @@ def board_repair(board: Board) -> BoardRepair:
     prices (2020).
     """
     found = _normalised(board)
-    return _report(
-        [expiry for expiry, _ in found],
-        [part for _, part in found],
-        _repair([part for _, part in found]),
-    )
+    return _report([expiry for expiry, _ in found], _repair([part for _, part in found]))
 
 
 class _Quotes(NamedTuple):
@@ -222,9 +217,7 @@ def _normalised(board: Board) -> list[tuple[datetime, _Quotes]]:
     return found
 
 
-def _report(
-    expiries: list[datetime], quotes: list[_Quotes], slack: list[FloatArray]
-) -> BoardRepair:
+def _report(expiries: list[datetime], slack: list[FloatArray]) -> BoardRepair:
     parts = tuple(
         QuoteRepair(expiry, int(out.size), int((out > _OUTSIDE).sum()), float(out.sum()))
         for expiry, out in zip(expiries, slack, strict=True)

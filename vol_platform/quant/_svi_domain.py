@@ -1,4 +1,4 @@
-"""The exact no-butterfly domain of raw SVI (Martini and Mingone 2022), in closed form but for roots.
+"""The exact no-butterfly domain of raw SVI (Martini and Mingone 2022), by polynomial roots.
 
 With ``a = sigma alpha``, ``m = sigma mu`` and ``k = sigma (l + mu)`` a slice is ``w = sigma N(l)``,
 ``N(l) = alpha + b (rho l + sqrt(l^2 + 1))``, and Durrleman's function splits into a part without
@@ -31,6 +31,7 @@ __all__ = ["ButterflyDomain", "butterfly_domain"]
 FloatArray = npt.NDArray[np.float64]
 
 _T = np.array([0.0, 1.0])
+_T_SQUARED = np.array([0.0, 0.0, 1.0])
 _T2_PLUS_1 = np.array([1.0, 0.0, 1.0])
 _T2_MINUS_1 = np.array([-1.0, 0.0, 1.0])
 _REAL = 1e-5
@@ -44,7 +45,8 @@ class ButterflyDomain(NamedTuple):
     Attributes
     ----------
     shift, shift_low, shift_high
-        ``m / sigma``, and the open interval it must lie in (Fukasawa's conditions).
+        ``m / sigma``, and the open interval it must lie in (Fukasawa's conditions); empty when its
+        bounds have crossed.
     sigma, sigma_minimum
         The slice's sigma, in units of k, and the smallest free one at this ``a/sigma``, ``b``,
         ``rho`` and ``m/sigma``; infinite where the shift is outside its interval.
@@ -156,7 +158,7 @@ def _sigma_minimum(level: FloatArray, slope: FloatArray, b: float, shift: float)
     )  # 16 N^2 t^2 (t^2 + 1)^2 G1
     bend = polynomial.polysub(
         b * polynomial.polymul(polynomial.polymul(slope, slope), _T2_PLUS_1),
-        16.0 * polynomial.polymul([0.0, 0.0, 1.0], level),
+        16.0 * polynomial.polymul(_T_SQUARED, level),
     )
     above = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
     below = polynomial.polymul(_T2_PLUS_1, product)

@@ -1,10 +1,11 @@
 """Static arbitrage: exact checks of a surface, and of the quotes themselves.
 
-*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, proved by branch and bound (`_exact`).
+*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, proved by branch and bound (`_exact`);
+for a plain SVI slice also by its place in Martini and Mingone's domain, which never evaluates g.
 *Calendar*: ``w_far - w_near >= 0`` at every k likewise, with the crossings of the hyperbolas as
 roots of a quartic beside it.  *Wings*: Lee's bound on both slopes, and their order in time.
-*Quotes*: put-call parity at quoted prices,
-and the smallest repair of the quotes that a linear programme can find without any model.
+*Quotes*: put-call parity at quoted prices, and the smallest repair of the quotes, of an expiry or
+of the board, that a linear programme can find without any model.
 """
 
 from __future__ import annotations
@@ -18,24 +19,31 @@ import numpy.typing as npt
 
 from vol_platform.quant._exact import butterfly_minimum, calendar_minimum, hyperbola_crossings
 from vol_platform.quant._quote_arbitrage import (
+    BoardRepair,
     ParityBreach,
     QuoteRepair,
+    board_repair,
     parity_breaches,
     quote_repairs,
 )
 from vol_platform.quant._slices import butterfly as row_butterfly
 from vol_platform.quant._slices import raw_to_row
+from vol_platform.quant._svi_domain import ButterflyDomain, butterfly_domain
 
 if TYPE_CHECKING:
     from vol_platform.quant.surface import Surface
 
 __all__ = [
     "ArbitrageReport",
+    "BoardRepair",
+    "ButterflyDomain",
     "PairCheck",
     "ParityBreach",
     "QuoteRepair",
     "SliceCheck",
+    "board_repair",
     "butterfly",
+    "butterfly_domain",
     "check",
     "parity_breaches",
     "quote_repairs",
@@ -203,6 +211,18 @@ def butterfly(
 
 
 def slice_minimum(a: float, b: float, rho: float, m: float, sigma: float) -> tuple[float, float]:
-    """Where g of a raw SVI slice is smallest on the whole line, and its value."""
+    """Where g of a raw SVI slice is smallest on the whole line, and its value.
+
+    Parameters
+    ----------
+    a, b, rho, m, sigma
+        Raw SVI (total variance, its slope per unit of k, dimensionless, k, k).
+
+    Returns
+    -------
+    k, g : float
+        A value of 1e-4 or more is a proof that g is above 1e-4 everywhere; below it, g is that
+        small at `k` (infinite when the limit of a wing is the smallest).
+    """
     at, smallest = butterfly_minimum(raw_to_row(a, b, rho, m, sigma))
     return float(at), float(smallest)

@@ -43,7 +43,8 @@ class QuoteRules:
     maximum_spread_vol
         Widest bid-ask, in volatility (decimal), of a quote that is fitted on both sides.
     age_scale_seconds
-        Weight of a quote falls as ``exp(-age / scale)``.
+        Weight of a quote falls as ``exp(-lag / scale)``, lag being its age beyond that of the
+        freshest quote of its expiry.
     vol_floor
         Smallest half spread, in volatility, that sets a weight.
     """
