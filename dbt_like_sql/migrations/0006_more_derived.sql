@@ -163,7 +163,6 @@ CREATE TABLE IF NOT EXISTS realised_volatility
     code_version            LowCardinality(String) COMMENT 'version of the code that wrote the row'
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMM(snapshot_ts)
 ORDER BY (snapshot_ts, currency, window_days)
 SETTINGS non_replicated_deduplication_window = 10000;
 
@@ -179,7 +178,6 @@ CREATE TABLE IF NOT EXISTS volatility_regimes
     code_version            LowCardinality(String) COMMENT 'version of the code that wrote the row'
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMM(snapshot_ts)
 ORDER BY (snapshot_ts, currency, window_days)
 SETTINGS non_replicated_deduplication_window = 10000;
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vol_platform.imports.run import Skipped
     from vol_platform.imports.writer import ImportResult
 
-__all__ = ["register"]
+__all__ = ["parse_hour", "register"]
 
 _PANEL = "Data in and out"
 
@@ -75,7 +75,14 @@ def replay(
     raise typer.Exit(0 if good else 1)
 
 
-def _hour(text: str) -> datetime:
+def parse_hour(text: str) -> datetime:
+    """Return the hour, in UTC, of a time that a person typed.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is no time.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -95,7 +102,7 @@ def backfill(
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.record.run import materialise_hours
 
-    begin, end = _hour(first), _hour(last or first)
+    begin, end = parse_hour(first), parse_hour(last or first)
     if end < begin:
         raise typer.BadParameter(f"the last hour must not be before the first, was {last!r}")
     hours = [

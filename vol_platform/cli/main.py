@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vol_platform.cli import data, loads, services, stack, validate, views
+from vol_platform.cli import data, loads, models, services, stack, validate, views
 from vol_platform.errors import VolError
 
 __all__ = ["app"]
@@ -69,6 +69,7 @@ stack.register(app)
 views.register(app)
 data.register(app)
 loads.register(app)
+models.register(app)
 validate.register(app)
 services.register(app)
 

@@ -13,7 +13,10 @@ import dagster as dg
 from vol_platform.record.raw_assets import HOURLY_RAW, raw_key
 from vol_platform.settings import RecordSettings
 
-__all__ = ["FINALISE", "automation_sensor"]
+__all__ = ["FINALISE", "HOURLY_GROUPS", "automation_sensor"]
+
+HOURLY_GROUPS = ("record", "staging", "marts")
+"""Groups whose assets have hours; one run computes an hour of all of them."""
 
 _TICK_SECONDS = 4
 """The daemon looks every five seconds; asking for five would make it every second look."""
@@ -50,7 +53,7 @@ def automation_sensor() -> dg.AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the conditions of the record."""
     return dg.AutomationConditionSensorDefinition(
         "finalise_hours",
-        target=dg.AssetSelection.groups("record"),
+        target=dg.AssetSelection.groups(*HOURLY_GROUPS),
         minimum_interval_seconds=_TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs the record for hours whose raw ticks were reported complete.",

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import polars as pl
@@ -21,7 +20,7 @@ from vol_platform.derivations.raw import assemble_chain, complete_index
 from vol_platform.record.partitions import HOUR
 from vol_platform.settings import Settings
 from vol_platform.store.client import query_frame
-from vol_platform.store.sql_models import SqlModel, load_models, render
+from vol_platform.store.sql_models import project_models, render
 
 __all__ = ["LOADED", "context_of", "read_derived", "read_loaded", "read_model", "read_raw"]
 
@@ -29,11 +28,6 @@ LOADED = ("rates", "positions")
 """Raw frames that come from files which somebody loaded."""
 
 _INSTANT = "%Y-%m-%d %H:%M:%S"
-
-
-@cache
-def _models() -> dict[str, SqlModel]:
-    return load_models()
 
 
 def context_of(settings: Settings) -> DerivationContext:
@@ -60,13 +54,13 @@ def read_model(
     context
         Its maximum quote age goes to the models that declare it.
     """
-    model = _models()[name]
+    model = project_models()[name]
     values: dict[str, Any] = {
         "partition_start": hour.strftime(_INSTANT),
         "partition_end": (hour + HOUR).strftime(_INSTANT),
         "max_quote_age_seconds": context.max_quote_age_seconds,
     }
-    return query_frame(client, render(model, _models()), values)
+    return query_frame(client, render(model, project_models()), values)
 
 
 def read_raw(client: Client, hour: datetime, context: DerivationContext) -> dict[str, pl.DataFrame]:

@@ -6,8 +6,10 @@ from vol_platform.record.alert_sensor import alert_sensor, run_failure_alert
 from vol_platform.record.assets import record_assets
 from vol_platform.record.automation import automation_sensor
 from vol_platform.record.feed_checks import feed_checks, feed_sensor
+from vol_platform.record.history_assets import history_assets, history_job, history_schedule
 from vol_platform.record.ingest_sensor import ingest_sensor
 from vol_platform.record.maintenance import maintenance_job, maintenance_schedule
+from vol_platform.record.model_assets import hourly_model_assets, hourly_selection
 from vol_platform.record.partitions import hourly_partitions
 from vol_platform.record.raw_assets import raw_assets
 from vol_platform.settings import Settings
@@ -25,25 +27,30 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """
     partitions = hourly_partitions(settings.record)
     record = record_assets(settings, partitions)
+    models = hourly_model_assets(settings, partitions)
+    whole = history_assets()
     checks = feed_checks()
-    maintenance = maintenance_job()
+    maintenance, history = maintenance_job(), history_job()
     watched = [
         *record.check_keys,
+        *models.check_keys,
+        *whole.check_keys,
         *(key for check in checks for key in check.check_keys),
     ]
     return dg.Definitions(
-        assets=[*raw_assets(partitions), record],
+        assets=[*raw_assets(partitions), record, models, whole],
         asset_checks=checks,
         jobs=[
             maintenance,
+            history,
             dg.define_asset_job(
                 "record_hours",
-                selection=dg.AssetSelection.groups("record"),
-                description="Every derived table of the chosen hours.",
+                selection=hourly_selection(),
+                description="Every derived table and hourly model of the chosen hours.",
                 tags={"dagster/max_runtime": "7200"},
             ),
         ],
-        schedules=[maintenance_schedule(maintenance)],
+        schedules=[maintenance_schedule(maintenance), history_schedule(history)],
         sensors=[
             automation_sensor(),
             ingest_sensor(settings),

@@ -15,6 +15,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from vol_platform.clock import utc_now
+from vol_platform.record.model_assets import hourly_selection
 from vol_platform.record.partitions import (
     HOUR,
     contiguous_ranges,
@@ -176,7 +177,7 @@ def ingest_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="closed_hours",
-        target=dg.AssetSelection.groups("record"),
+        target=hourly_selection(),
         minimum_interval_seconds=_TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports hours of raw ticks that are complete; requests runs for old ones.",

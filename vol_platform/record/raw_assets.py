@@ -4,7 +4,7 @@ import dagster as dg
 
 from vol_platform.record.presentation import OWNER, table_metadata
 
-__all__ = ["HOURLY_RAW", "raw_assets", "raw_key"]
+__all__ = ["HOURLY_RAW", "raw_assets", "raw_key", "raw_names"]
 
 HOURLY_RAW = ("futures_prices", "spot_prices", "options_quotes")
 """Raw tables of which an hour is reported complete, in the order in which that is reported.
@@ -26,6 +26,11 @@ _DESCRIPTIONS = {
     "positions": "Positions of portfolios, loaded from files.",
     "ingest_hours": "Hours that are complete, or were repaired since.",
 }
+
+
+def raw_names() -> frozenset[str]:
+    """Return the names of the raw tables."""
+    return frozenset(_DESCRIPTIONS)
 
 
 def raw_key(table: str) -> dg.AssetKey:

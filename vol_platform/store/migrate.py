@@ -180,7 +180,7 @@ def split_statements(sql: str) -> list[str]:
 
 
 _OBJECT = re.compile(
-    r"\A((?:\s|--[^\n]*\n)*(?:CREATE|ALTER|DROP)\s+(?:MATERIALIZED\s+VIEW|TABLE|VIEW)\s+"
+    r"\A((?:\s|--[^\n]*\n)*(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(?:MATERIALIZED\s+VIEW|TABLE|VIEW)\s+"
     r"(?:IF\s+(?:NOT\s+)?EXISTS\s+)?\S+)",
     re.IGNORECASE,
 )

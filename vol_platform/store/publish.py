@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -21,10 +22,13 @@ from vol_platform.clock import Clock, utc_now
 from vol_platform.errors import StoreError
 from vol_platform.store.client import insert_frame
 
-__all__ = ["Audit", "PublishedHour", "publish_hours"]
+__all__ = ["Audit", "Fill", "PublishedHour", "publish_hours", "publish_query", "record_publication"]
 
 Audit = Callable[[str], None]
 """Gets the staging table's name before anybody sees the rows; raises to refuse them."""
+
+Fill = Callable[[str, list[str]], int]
+"""Gets the staging table's name and sort key, inserts the new rows, returns how many."""
 
 _STAGING_MARK = "__staging_"
 _ABANDONED_AFTER = timedelta(hours=6)
@@ -90,10 +94,89 @@ def publish_hours(
     published: list[PublishedHour] = []
     for day, hours_of_day in by_day.items():
         rows = frame.filter(pl.col("snapshot_ts").dt.truncate("1h").is_in(hours_of_day))
-        done = _publish_day(client, table, day, rows, hours_of_day, audit)
-        _record(client, table, done, (run_id, code_version, parameters_hash), clock())
+
+        def fill(staging: str, sorting_key: list[str], rows: pl.DataFrame = rows) -> int:
+            if not rows.is_empty():
+                keys = [name for name in sorting_key if name in rows.columns]
+                insert_frame(client, staging, rows.sort(keys, maintain_order=True))
+            return rows.height
+
+        done = _publish_day(client, table, day, fill, hours_of_day, audit)
+        record_publication(client, table, done, (run_id, code_version, parameters_hash), clock())
         published += done
     return published
+
+
+def publish_query(
+    client: Client,
+    table: str,
+    query: str,
+    parameters: Mapping[str, Any],
+    hours: Sequence[datetime],
+    *,
+    run_id: str,
+    code_version: str,
+    parameters_hash: str,
+    audit: Audit | None = None,
+    clock: Clock = utc_now,
+) -> list[PublishedHour]:
+    """Replace `hours` of `table` by what a query returns, inside the database.
+
+    The query runs once per hour, with ``partition_start`` and ``partition_end`` among its
+    parameters, and returns exactly the table's columns by name.  All else is as in `publish_hours`.
+
+    Parameters
+    ----------
+    client, table, hours, run_id, code_version, parameters_hash, audit, clock
+        As in `publish_hours`.
+    query
+        A SELECT.
+    parameters
+        Its other parameters.
+
+    Returns
+    -------
+    list of PublishedHour
+        In the order of `hours` (sorted, each once).
+
+    Raises
+    ------
+    StoreError
+        The query returned a row outside its hour, or another writer changed the day meanwhile.
+    """
+    by_day: dict[datetime, list[datetime]] = defaultdict(list)
+    for hour in _checked_hours(table, pl.DataFrame(), hours):
+        by_day[hour.replace(hour=0)].append(hour)
+    _drop_abandoned(client, table, clock())
+    published: list[PublishedHour] = []
+    for day, hours_of_day in by_day.items():
+
+        def fill(staging: str, _: list[str], hours_of_day: list[datetime] = hours_of_day) -> int:
+            before = _count(client, staging)
+            columns = ", ".join(f"`{name}`" for name in _column_names(client, staging))
+            for hour in hours_of_day:
+                client.command(
+                    f"INSERT INTO `{staging}` ({columns}) SELECT {columns} FROM (\n{query}\n)",  # noqa: S608 - names of tables and a checked model
+                    parameters={
+                        **parameters,
+                        "partition_start": hour,
+                        "partition_end": hour + timedelta(hours=1),
+                    },
+                )
+            return _count(client, staging) - before
+
+        done = _publish_day(client, table, day, fill, hours_of_day, audit)
+        record_publication(client, table, done, (run_id, code_version, parameters_hash), clock())
+        published += done
+    return published
+
+
+def _count(client: Client, table: str) -> int:
+    return int(client.query(f"SELECT count() FROM `{table}`").result_rows[0][0])  # noqa: S608 - the name of a table
+
+
+def _column_names(client: Client, table: str) -> list[str]:
+    return [row[0] for row in client.query(f"DESCRIBE TABLE `{table}`").result_rows]
 
 
 def _checked_hours(table: str, frame: pl.DataFrame, hours: Sequence[datetime]) -> list[datetime]:
@@ -120,7 +203,7 @@ def _publish_day(
     client: Client,
     table: str,
     day: datetime,
-    frame: pl.DataFrame,
+    fill: Fill,
     hours: list[datetime],
     audit: Audit | None,
 ) -> list[PublishedHour]:
@@ -133,15 +216,13 @@ def _publish_day(
             parameters={"day": day, "end": day + timedelta(days=1), "hours": hours},
             settings={"max_insert_threads": 1, "max_threads": 1},  # keeps equal keys in order
         )
-        if not frame.is_empty():
-            keys = [name for name in sorting_key if name in frame.columns]
-            insert_frame(client, staging, frame.sort(keys, maintain_order=True))
+        sent = fill(staging, sorting_key)
         done = _contents(client, staging, hours)
         written = sum(hour.rows for hour in done)
-        if written != frame.height:
+        if written != sent:
             raise StoreError(
-                f"staging of {table} holds {written} rows of {frame.height} sent; nothing was "
-                "published"
+                f"staging of {table} holds {written} rows of these hours of {sent} sent; nothing "
+                "was published"
             )
         if audit is not None:
             audit(staging)
@@ -209,13 +290,26 @@ def _contents(client: Client, table: str, hours: list[datetime]) -> list[Publish
     return [PublishedHour(hour, *found.get(hour, (0, 0))) for hour in hours]
 
 
-def _record(
+def record_publication(
     client: Client,
     table: str,
     hours: list[PublishedHour],
     lineage: tuple[str, str, str],
     now: datetime,
 ) -> None:
+    """Write what was published to ``derivation_runs``.
+
+    Parameters
+    ----------
+    client, table
+        Where.
+    hours
+        What.
+    lineage
+        Run, code version and hash of the parameters.
+    now
+        Time of publication.
+    """
     run_id, code_version, parameters_hash = lineage
     frame = pl.DataFrame(
         {

@@ -12,23 +12,39 @@ documented ones.  What runs is the author's own text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import jinja2
 import sqlglot
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from sqlglot import exp
 
 import dbt_like_sql
 from vol_platform.errors import SqlModelError
+from vol_platform.store.sql_models_front import ColumnSpec, FrontMatter, ModelTest
 from vol_platform.store.sql_models_tables import created_names
 
-__all__ = ["MODELS_DIRECTORY", "FrontMatter", "SqlModel", "load_models", "parse_model", "render"]
+__all__ = [
+    "MODELS_DIRECTORY",
+    "ColumnSpec",
+    "FrontMatter",
+    "ModelTest",
+    "SqlModel",
+    "depends_on",
+    "fail_at",
+    "line_of",
+    "load_models",
+    "parameters_of",
+    "parse_model",
+    "project_models",
+    "render",
+]
 
 MODELS_DIRECTORY = Path(dbt_like_sql.__file__).parent / "models"
 
@@ -39,22 +55,6 @@ _PARTITION = {
     "end": "{partition_end:DateTime('UTC')}",
 }
 _PARTITION_PARAMETERS = {"partition_start": "DateTime('UTC')", "partition_end": "DateTime('UTC')"}
-
-
-class FrontMatter(BaseModel):
-    """What a model says about itself; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    description: str = Field(min_length=1)
-    owner: str = Field(min_length=1)
-    grain: str = Field(min_length=1)
-    key: tuple[str, ...] = Field(min_length=1)
-    materialized: Literal["ephemeral"] = "ephemeral"
-    parameters: dict[str, str] = {}
-    tags: tuple[str, ...] = ()
-    columns: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,13 @@ class _References:
         return name
 
 
-def _fail(path: Path, line: int, text: str) -> NoReturn:
+def fail_at(path: Path, line: int, text: str) -> NoReturn:
+    """Raise a `SqlModelError` that begins with file and line."""
     msg = f"{path.parent.name}/{path.name}:{line}: {text}"
     raise SqlModelError(msg)
 
 
-def _line_of(path: Path, pattern: str) -> int:
+def line_of(path: Path, pattern: str) -> int:
     """Return the first line of the file that holds the pattern, 1 when none does."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if re.search(pattern, line):
@@ -135,11 +136,11 @@ def parse_model(path: Path) -> SqlModel:
     text = path.read_text()
     header = _HEADER.match(text)
     if header is None:
-        _fail(path, 1, "begins without front matter; start the file with /* @model … */")
+        fail_at(path, 1, "begins without front matter; start the file with /* @model … */")
     front = _front_matter(path, header["yaml"], text[: header.start("yaml")].count("\n") + 1)
     if front.name != path.stem:
-        line = _line_of(path, r"^name:")
-        _fail(path, line, f"name is {front.name!r}, the file is {path.name}; make them the same")
+        line = line_of(path, r"^name:")
+        fail_at(path, line, f"name is {front.name!r}, the file is {path.name}; make them the same")
     template = text[header.end() :]
     first_line = text[: header.end()].count("\n") + 1
     references = _References()
@@ -161,16 +162,17 @@ def _front_matter(path: Path, text: str, offset: int) -> FrontMatter:
         loaded = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        _fail(path, offset + (mark.line + 1 if mark else 0), f"front matter: {error.problem}")
+        fail_at(path, offset + (mark.line + 1 if mark else 0), f"front matter: {error.problem}")
     if not isinstance(loaded, dict):
-        _fail(path, offset, f"front matter must be a mapping, was {type(loaded).__name__}")
+        fail_at(path, offset, f"front matter must be a mapping, was {type(loaded).__name__}")
     try:
         return FrontMatter.model_validate(loaded)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        line = _line_of(path, rf"^{re.escape(str(first['loc'][0]))}:") if first["loc"] else offset
-        _fail(path, line, f"front matter, {key}: {first['msg']}, was {first.get('input')!r}")
+        named = [line_of(path, rf"^\s*{re.escape(str(part))}:") for part in first["loc"]]
+        line = max([offset if not named else 1, *named])
+        fail_at(path, line, f"front matter, {key}: {first['msg']}, was {first.get('input')!r}")
 
 
 def _render_template(path: Path, template: str, first_line: int, names: _References) -> str:
@@ -180,12 +182,12 @@ def _render_template(path: Path, template: str, first_line: int, names: _Referen
             ref=names.ref, source=names.source, partition=_PARTITION
         )
     except jinja2.TemplateSyntaxError as error:
-        _fail(path, first_line + error.lineno - 1, f"template: {error.message}")
+        fail_at(path, first_line + error.lineno - 1, f"template: {error.message}")
     except jinja2.UndefinedError as error:
         unknown = re.search(r"'(\w+)'\Z|'(\w+)' is undefined", str(error.message))
         word = next((part for part in unknown.groups() if part), "") if unknown else ""
-        line = _line_of(path, rf"\{{\{{[^}}]*\b{word}\b") if word else first_line
-        _fail(
+        line = line_of(path, rf"\{{\{{[^}}]*\b{word}\b") if word else first_line
+        fail_at(
             path,
             line,
             f"template: {error.message}; it may use ref(), source() and partition.start/.end",
@@ -196,21 +198,55 @@ def _check_statement(model: SqlModel, sql: str) -> None:
     path = model.path
     for name in model.sources:
         if name not in created_names():
-            line = _line_of(path, rf"source\(\s*['\"]{name}['\"]")
-            _fail(path, line, f"unknown source {name!r}; no migration creates it")
+            line = line_of(path, rf"source\(\s*['\"]{name}['\"]")
+            fail_at(path, line, f"unknown source {name!r}; no migration creates it")
     try:
         statements = [one for one in sqlglot.parse(sql, dialect="clickhouse") if one is not None]
     except sqlglot.ParseError as error:
         where = error.errors[0] if error.errors else {}
         line = model.first_line + int(where.get("line") or 1) - 1
-        _fail(path, line, f"SQL does not parse: {where.get('description', error)}")
+        fail_at(path, line, f"SQL does not parse: {where.get('description', error)}")
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = " and ".join(one.key.upper() for one in statements) or "nothing"
-        _fail(path, model.select_line, f"must hold exactly one SELECT, holds {kinds}")
+        fail_at(path, model.select_line, f"must hold exactly one SELECT, holds {kinds}")
     tree = statements[0]
     _check_tables(model, tree)
     _check_columns(model, tree)
     _check_parameters(model, sql)
+    _check_materialisation(model)
+
+
+def _check_materialisation(model: SqlModel) -> None:
+    front, path = model.front, model.path
+    if front.is_table:
+        for name, spec in front.columns.items():
+            if spec.type is None:
+                where = line_of(path, rf"^\s+{re.escape(name)}:")
+                fail_at(path, where, f"column {name!r} of a table needs a type: {{type: …}}")
+    if front.materialized == "incremental":
+        stamp = front.columns.get("snapshot_ts")
+        if front.key[0] != "snapshot_ts" or stamp is None or stamp.type != "DateTime('UTC')":
+            fail_at(
+                path,
+                line_of(path, r"^key:"),
+                "an incremental model's key must begin with snapshot_ts of type DateTime('UTC')",
+            )
+    if front.tests and not front.is_table:
+        fail_at(path, line_of(path, r"^tests:"), "only a table can be tested; materialize it")
+
+
+def _check_partition(model: SqlModel, models: Mapping[str, SqlModel]) -> None:
+    """Check that what the statement takes, with the models put into it, suits what it becomes."""
+    taken = set(parameters_of(model, models))
+    hourly = taken & set(_PARTITION_PARAMETERS)
+    line = line_of(model.path, r"^materialized:")
+    kind = model.front.materialized
+    if kind == "incremental" and hourly != set(_PARTITION_PARAMETERS):
+        fail_at(model.path, line, "an incremental model must use partition.start and .end")
+    if kind == "replace" and hourly:
+        fail_at(model.path, line, "a model that is replaced as a whole has no partition")
+    if kind == "view" and taken:
+        fail_at(model.path, line, f"a view takes no parameters, this one takes {sorted(taken)}")
 
 
 def _check_tables(model: SqlModel, tree: exp.Query) -> None:
@@ -218,8 +254,8 @@ def _check_tables(model: SqlModel, tree: exp.Query) -> None:
     declared = {f"ref__{name}" for name in model.refs} | set(model.sources) | ours
     for table in tree.find_all(exp.Table):
         if table.name and table.name not in declared:
-            line = _line_of(model.path, rf"\b{re.escape(table.name)}\b")
-            _fail(
+            line = line_of(model.path, rf"\b{re.escape(table.name)}\b")
+            fail_at(
                 model.path,
                 line,
                 f"reads {table.name!r} directly; write {{{{ source('{table.name}') }}}} or ref()",
@@ -228,16 +264,16 @@ def _check_tables(model: SqlModel, tree: exp.Query) -> None:
 
 def _check_columns(model: SqlModel, tree: exp.Query) -> None:
     if tree.is_star:
-        _fail(model.path, model.select_line, "selects *; name the columns")
+        fail_at(model.path, model.select_line, "selects *; name the columns")
     names = list(tree.named_selects)
     for name in names:
         if name not in model.front.columns:
-            line = _line_of(model.path, rf"\b{re.escape(name)}\b" if name else "SELECT")
-            _fail(model.path, line, f"column {name!r} is not described under columns")
+            line = line_of(model.path, rf"\b{re.escape(name)}\b" if name else "SELECT")
+            fail_at(model.path, line, f"column {name!r} is not described under columns")
     for name in (*model.front.columns, *model.front.key):
         if name not in names:
-            line = _line_of(model.path, rf"\b{re.escape(name)}\b")
-            _fail(model.path, line, f"column {name!r} is declared but not selected")
+            line = line_of(model.path, rf"\b{re.escape(name)}\b")
+            fail_at(model.path, line, f"column {name!r} is declared but not selected")
 
 
 def _check_parameters(model: SqlModel, sql: str) -> None:
@@ -245,13 +281,13 @@ def _check_parameters(model: SqlModel, sql: str) -> None:
     used = {match["name"]: match["type"] for match in _PARAMETER.finditer(sql)}
     for name, kind in used.items():
         if allowed.get(name) != kind:
-            line = _line_of(model.path, rf"\{{{name}:")
+            line = line_of(model.path, rf"\{{{name}:")
             was = allowed.get(name, "nothing")
-            _fail(model.path, line, f"parameter {name} is {kind} here, {was} under parameters")
+            fail_at(model.path, line, f"parameter {name} is {kind} here, {was} under parameters")
     for name in model.front.parameters:
         if name not in used:
-            line = _line_of(model.path, rf"^\s+{name}:")
-            _fail(model.path, line, f"parameter {name} is declared but not used")
+            line = line_of(model.path, rf"^\s+{name}:")
+            fail_at(model.path, line, f"parameter {name} is declared but not used")
 
 
 def load_models(directory: Path = MODELS_DIRECTORY) -> dict[str, SqlModel]:
@@ -266,27 +302,44 @@ def load_models(directory: Path = MODELS_DIRECTORY) -> dict[str, SqlModel]:
     for path in sorted(directory.rglob("*.sql")):
         model = parse_model(path)
         if model.name in models:
-            _fail(path, 1, f"model {model.name!r} exists already: {models[model.name].path}")
+            fail_at(path, 1, f"model {model.name!r} exists already: {models[model.name].path}")
         models[model.name] = model
     for model in models.values():
         for name in model.refs:
             if name not in models:
-                line = _line_of(model.path, rf"ref\(\s*['\"]{name}['\"]")
-                _fail(model.path, line, f"unknown ref {name!r}; models are {sorted(models)}")
+                line = line_of(model.path, rf"ref\(\s*['\"]{name}['\"]")
+                fail_at(model.path, line, f"unknown ref {name!r}; models are {sorted(models)}")
     try:
         order = TopologicalSorter(
             {model.name: model.refs for model in models.values()}
         ).static_order()
-        return {name: models[name] for name in order}
+        ordered = {name: models[name] for name in order}
     except CycleError as error:
         chain: list[str] = list(error.args[1])
         first = models[chain[1]]
-        line = _line_of(first.path, rf"ref\(\s*['\"]{chain[0]}['\"]")
-        _fail(first.path, line, f"models refer to each other in a cycle: {' -> '.join(chain)}")
+        line = line_of(first.path, rf"ref\(\s*['\"]{chain[0]}['\"]")
+        fail_at(first.path, line, f"models refer to each other in a cycle: {' -> '.join(chain)}")
+    for model in ordered.values():
+        _check_partition(model, ordered)
+    return ordered
+
+
+@cache
+def project_models() -> Mapping[str, SqlModel]:
+    """Return the models of the project, read once in this process.
+
+    Raises
+    ------
+    SqlModelError
+        As `load_models`.
+    """
+    return load_models()
 
 
 def render(model: SqlModel, models: Mapping[str, SqlModel]) -> str:
     """Return the statement to run: the author's text, with ephemeral models put in as subqueries.
+
+    Other models are read from their tables and views.
 
     Parameters
     ----------
@@ -297,6 +350,8 @@ def render(model: SqlModel, models: Mapping[str, SqlModel]) -> str:
     """
 
     def ref(name: str) -> str:
+        if models[name].front.materialized != "ephemeral":
+            return name
         return f"(\n{render(models[name], models)}\n)"
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL, not HTML; values travel as query parameters
@@ -304,11 +359,26 @@ def render(model: SqlModel, models: Mapping[str, SqlModel]) -> str:
     return template.render(ref=ref, source=str, partition=_PARTITION).strip()
 
 
-def parameters_of(model: SqlModel, models: Mapping[str, SqlModel]) -> set[str]:
-    """Return the names of every parameter that the rendered statement takes."""
-    return {match["name"] for match in _PARAMETER.finditer(render(model, models))}
+def parameters_of(model: SqlModel, models: Mapping[str, SqlModel]) -> dict[str, str]:
+    """Return the ClickHouse type of every parameter that the rendered statement takes, by name."""
+    return {match["name"]: match["type"] for match in _PARAMETER.finditer(render(model, models))}
 
 
-def lineage(models: Iterable[SqlModel]) -> dict[str, tuple[str, ...]]:
-    """Return what each model reads: its refs, then its sources."""
-    return {model.name: (*model.refs, *model.sources) for model in models}
+def depends_on(model: SqlModel, models: Mapping[str, SqlModel]) -> tuple[set[str], set[str]]:
+    """Return the tables of migrations and the models that it reads, looking through ephemeral ones.
+
+    Returns
+    -------
+    sources, refs
+        Names.
+    """
+    sources, refs = set(model.sources), set()
+    for name in model.refs:
+        other = models[name]
+        if other.front.materialized != "ephemeral":
+            refs.add(name)
+            continue
+        more_sources, more_refs = depends_on(other, models)
+        sources |= more_sources
+        refs |= more_refs
+    return sources, refs

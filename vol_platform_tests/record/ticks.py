@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from vol_platform.quant.greeks import greeks
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, insert_frame
 from vol_platform_tests.derivations.boards import INDEX_PRICE, MOMENT, chain
@@ -16,6 +17,20 @@ __all__ = ["HOUR", "MOMENT", "close_hour", "insert_board"]
 HOUR = MOMENT
 _PRICE, _VOL = pl.Decimal(18, 8), pl.Decimal(9, 4)
 _RECEIVED_AFTER = timedelta(milliseconds=40)
+
+
+def _displayed_greeks(board: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return the greeks that the exchange shows beside its mark, in its units."""
+    years = (board["expiry_ts"] - board["snapshot_ts"]).dt.total_seconds() / 31_536_000
+    columns = (board["underlying_price"], board["strike"], years, board["mark_iv"])
+    shown = greeks(*(column.to_numpy() for column in columns), board["is_call"].to_numpy())
+    scaled = {
+        "delta": shown.delta,
+        "gamma": shown.gamma,
+        "vega": shown.vega / 100,
+        "theta": shown.theta / 365,
+    }
+    return {name: pl.Series(value).cast(pl.Decimal(18, 5)) for name, value in scaled.items()}
 
 
 def insert_board(
@@ -36,6 +51,7 @@ def insert_board(
         received_ts=pl.col("exchange_ts").cast(pl.Datetime("us", "UTC")) + _RECEIVED_AFTER,
         collector=pl.lit("test"),
         content_checksum=pl.int_range(pl.len(), dtype=pl.UInt32),
+        **_displayed_greeks(board),
     )
     instruments = board.unique("instrument_name").select(
         "instrument_name",
@@ -60,6 +76,7 @@ def insert_board(
         instrument_name=pl.lit("BTC-PERPETUAL"),
         currency=pl.lit("BTC"),
         contract_type=pl.lit("perpetual"),
+        index_price=pl.lit(INDEX_PRICE).cast(_PRICE),
         mark_price=pl.lit(INDEX_PRICE).cast(_PRICE),
         received_ts=received,
     )
