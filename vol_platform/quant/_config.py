@@ -27,7 +27,9 @@ class SurfaceConfig:
     rich_quotes
         Two-sided quotes from which a slice is fitted freely.
     weekend_weight
-        Event-time weight of a weekend second, for interpolation between expiries.
+        Event-time weight of a weekend second, for interpolation between expiries.  The default is
+        what recorded BTC and ETH boards of 2025 and 2026 say (`docs/method.md`);
+        `event_time.estimate_weekend_weight` measures it anew.
     rounds
         Escalation rounds of the joint fit before the guarantee layer takes over.
     loss
@@ -38,7 +40,7 @@ class SurfaceConfig:
     residual: bool = True
     roughness: float = 0.002
     rich_quotes: int = 8
-    weekend_weight: float = 0.85
+    weekend_weight: float = 0.45
     rounds: int = 9
     loss: Loss = field(default_factory=Loss)
 

@@ -161,7 +161,7 @@ def _sigma_minimum(level: FloatArray, slope: FloatArray, b: float, shift: float)
         16.0 * polynomial.polymul(_T_SQUARED, level),
     )
     above = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
-    below = polynomial.polymul(_T2_PLUS_1, product)
+    below: FloatArray = np.asarray(polynomial.polymul(_T2_PLUS_1, product), dtype=np.float64)
     places = _stationary(above, below)
     values = polynomial.polyval(places, above) / polynomial.polyval(places, below)
     return float(values.max(initial=0.0))  # 0 is the limit at both ends of the line

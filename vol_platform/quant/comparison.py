@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from vol_platform.quant import sabr, spline
 from vol_platform.quant._finite_checks import (
     Smile,
     checked_range,
@@ -23,17 +22,12 @@ from vol_platform.quant._finite_checks import (
     has_calendar,
     has_steep_wings,
 )
-from vol_platform.quant.errors import QuantError
-from vol_platform.quant.surface import Board, Surface, SurfaceConfig, calibrate
+from vol_platform.quant.models import MODELS, ModelSurface, fit_surface
+from vol_platform.quant.surface import Board, Surface
 
 __all__ = ["MODELS", "compare_models", "summarise_models"]
 
 FloatArray = npt.NDArray[np.float64]
-
-_SURFACES = ("svi", "essvi", "ssvi")
-_SLICES = ("sabr", "spline")
-MODELS = _SURFACES + _SLICES
-"""Names of the models, in the order of the rows."""
 
 _UTC = pl.Datetime("us", "UTC")
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -73,14 +67,9 @@ def compare_models(board: Board, surface: Surface | None = None) -> pl.DataFrame
         range.  Figures of an expiry without fit are null.
     """
     rows: list[dict[str, object]] = []
-    for model in _SURFACES:
-        if model == "svi" and surface is not None:
-            fitted = surface
-        else:
-            fitted = calibrate(board, config=SurfaceConfig(model=model))
-        rows += _judge(board, model, *_of_surface(board, fitted))
-    for model in _SLICES:
-        rows += _judge(board, model, *_of_slices(board, model))
+    for model in MODELS:
+        ours = surface if model == "svi" else None
+        rows += _judge(board, model, ours or fit_surface(board, model))
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
@@ -123,39 +112,12 @@ def summarise_models(comparison: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_surface(board: Board, surface: Surface) -> tuple[dict[int, Smile], dict[int, str]]:
-    """Smiles of a surface by place of the expiry, and reasons where there is none."""
+def _judge(board: Board, model: str, surface: ModelSurface) -> list[dict[str, object]]:
+    quotes = board.fit_quotes
     smiles: dict[int, Smile] = {
         i: partial(surface.total_variance, expiry_years=float(board.expiry_years[i]))
         for i in surface.active.tolist()
     }
-    reasons = {i: item.reason for i, item in enumerate(surface.report) if item.row is None}
-    return smiles, reasons
-
-
-def _of_slices(board: Board, model: str) -> tuple[dict[int, Smile], dict[int, str]]:
-    """Fit a model without a term structure to every expiry that has the quotes for it."""
-    quotes = board.fit_quotes
-    smiles: dict[int, Smile] = {}
-    reasons: dict[int, str] = {}
-    for i, years in enumerate(board.expiry_years.tolist()):
-        used = quotes.two_sided(i)
-        k, bid, ask = quotes.k[used], quotes.bid_vol[used], quotes.ask_vol[used]
-        try:
-            if model == "sabr":
-                fitted = sabr.fit(k, bid, ask, years)
-                smiles[i] = partial(sabr.total_variance, expiry_years=years, parameters=fitted)
-            else:
-                smiles[i] = spline.fit(k, bid, ask, years).total_variance
-        except QuantError as error:
-            reasons[i] = str(error)
-    return smiles, reasons
-
-
-def _judge(
-    board: Board, model: str, smiles: dict[int, Smile], reasons: dict[int, str]
-) -> list[dict[str, object]]:
-    quotes = board.fit_quotes
     fitted = {
         i: _Fitted(
             smile,
@@ -173,7 +135,7 @@ def _judge(
             "expiry_ts": expiry,
             "expiry_years": float(board.expiry_years[i]),
             "quotes": int(quotes.two_sided(i).sum()),
-            "reason": reasons.get(i, ""),
+            "reason": surface.reasons.get(i, ""),
         }
         if i in fitted:
             later = fitted.get(following.get(i, -1))

@@ -14,7 +14,6 @@ fitted is refused with a reason.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,8 +27,8 @@ import polars as pl
 from vol_platform.quant import _surface_frame
 from vol_platform.quant._board import Board, FitQuotes, synthetic_board
 from vol_platform.quant._config import SurfaceConfig
-from vol_platform.quant._event_time import event_years
 from vol_platform.quant._fit_chain import ChainFit, fit_chain
+from vol_platform.quant._in_time import Timeline, forward_at
 from vol_platform.quant._report import ExpiryReport, build_report
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._slices import total_variance as row_total_variance
@@ -52,8 +51,6 @@ FloatArray = npt.NDArray[np.float64]
 Expiry = datetime | float
 
 _SECONDS_PER_YEAR = 365.0 * 86_400.0
-_SAME_EXPIRY_YEARS = 1e-9
-"""Maturities closer than this, some 30 milliseconds, are one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +152,8 @@ class Surface:
             msg = f"the surface of {self.currency or 'this board'} has no fitted expiry to read"
             raise QuantError(msg)
         years = np.asarray(expiry_years, dtype=np.float64)
-        near, far, scale, share, shift = zip(*map(self._placed, years.tolist()), strict=True)
+        placed = map(self._timeline.placed, years.tolist())
+        near, far, scale, share, shift = zip(*placed, strict=True)
         return Smiles(
             years,
             self._forward_at(years),
@@ -166,42 +164,15 @@ class Surface:
             np.array(shift),
         )
 
-    def _placed(self, years: float) -> tuple[int, int, float, float, float]:
-        """Rows near and far, scale, share and shift of a maturity; see `total_variance`."""
-        listed = self._listed_years
-        after = bisect_left(listed, years)
-        for at in (after - 1, after):
-            if 0 <= at < len(listed) and abs(listed[at] - years) <= _SAME_EXPIRY_YEARS:
-                return at, at, 1.0, 0.0, 0.0
-        clock = self._event_clock
-        tau = event_years(self.snapshot_ts, years, self.config.weekend_weight)
-        if after == 0:
-            return 0, 0, tau / clock[0], 0.0, 0.0
-        if after == len(listed):
-            return after - 1, after - 1, 1.0, 0.0, self._last_forward_variance * (tau - clock[-1])
-        share = (tau - clock[after - 1]) / (clock[after] - clock[after - 1])
-        return after - 1, after, 1.0, share, 0.0
-
     @cached_property
-    def _listed_years(self) -> list[float]:
-        listed: list[float] = self.expiry_years[self.active].tolist()
-        return listed
-
-    @cached_property
-    def _event_clock(self) -> list[float]:
-        return [
-            event_years(self.snapshot_ts, years, self.config.weekend_weight)
-            for years in self._listed_years
-        ]
-
-    @cached_property
-    def _last_forward_variance(self) -> float:
-        """Variance per event year between the last two expiries, at the money."""
+    def _timeline(self) -> Timeline:
         at_money = [float(row_total_variance(row, np.zeros(1))[0]) for row in self.rows[-2:]]
-        clock = self._event_clock[-2:]
-        if len(at_money) == 1:
-            return at_money[0] / clock[0]
-        return (at_money[1] - at_money[0]) / (clock[1] - clock[0])
+        return Timeline(
+            self.snapshot_ts,
+            self.expiry_years[self.active].tolist(),
+            at_money,
+            self.config.weekend_weight,
+        )
 
     def years_to(self, expiry: Expiry) -> float:
         """ACT/365 years from the snapshot to `expiry`.
@@ -237,15 +208,7 @@ class Surface:
         return float(self._forward_at(np.array([self.years_to(expiry)]))[0])
 
     def _forward_at(self, years: FloatArray) -> FloatArray:
-        known = np.isfinite(self.forward_usd) & (self.forward_usd > 0)
-        if not known.any():
-            return np.full(years.shape, np.nan)
-        listed, forward = self.expiry_years[known], self.forward_usd[known]
-        between = np.exp(np.interp(years, listed, np.log(forward)))
-        distance = np.abs(listed - years[:, None])
-        nearest = distance.argmin(axis=1)
-        is_listed = distance.min(axis=1) <= _SAME_EXPIRY_YEARS
-        return np.where(is_listed, forward[nearest], between)
+        return forward_at(years, self.expiry_years, self.forward_usd)
 
     def delta_strike(
         self,
@@ -294,6 +257,11 @@ class Surface:
         if self.board is None or self.fit is None:
             return ()
         return build_report(self.board, self.fit, self.config.model)
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why an expiry of the board has no fit, by its index."""
+        return {i: item.reason for i, item in enumerate(self.report) if item.row is None}
 
     def to_frame(self) -> pl.DataFrame:
         """Rows of table `surfaces`, without code_version and parameters_hash."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._calibrate import COLD, Calibration
+from vol_platform.quant._columns import quoted_smile
 from vol_platform.quant._problem import Loss, new_problem
 from vol_platform.quant._slices import ROW, row_to_raw
 from vol_platform.quant._start import RICH
@@ -27,16 +28,21 @@ __all__ = [
     "JumpWings",
     "Natural",
     "Raw",
+    "SliceErrors",
     "fit",
     "jw_to_raw",
     "natural_to_raw",
     "raw_to_jw",
     "raw_to_natural",
+    "standard_errors",
     "total_variance",
     "total_variance_derivatives",
 ]
 
 FloatArray = npt.NDArray[np.float64]
+
+_VOL_FLOOR = 1e-3
+"""Smallest half spread that sets the weight of a quote."""
 
 
 class Raw(NamedTuple):
@@ -57,6 +63,33 @@ class Natural(NamedTuple):
     rho: float
     omega: float
     zeta: float
+
+
+class SliceErrors(NamedTuple):
+    """How well quotes determine a raw slice.
+
+    Attributes
+    ----------
+    parameters
+        Standard error of each parameter.
+    covariance
+        Of (a, b, rho, m, sigma), shape (5, 5).
+    raw, expiry_years
+        The slice.
+    """
+
+    parameters: Raw
+    covariance: FloatArray
+    raw: Raw
+    expiry_years: float
+
+    def vol(self, k: npt.ArrayLike) -> FloatArray:
+        """Give the standard error of the volatility at log-moneyness `k`, decimal, its shape."""
+        points = np.asarray(k, dtype=np.float64)
+        w, gradient = _raw_gradient(self.raw, points.ravel())
+        slope = gradient / (2.0 * np.sqrt(w * self.expiry_years))[:, None]
+        variance = np.einsum("ij,jk,ik->i", slope, self.covariance, slope)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)).reshape(points.shape))
 
 
 class JumpWings(NamedTuple):
@@ -236,27 +269,78 @@ def fit(
     QuantError
         Shapes differ, fewer than five usable points, or `expiry_years` is not positive.
     """
-    points, bid, ask = (
-        np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (k, bid_vol, ask_vol)
-    )
-    if not points.shape == bid.shape == ask.shape or points.ndim != 1:
-        shapes = f"{points.shape}, {bid.shape}, {ask.shape}"
-        msg = f"k, bid_vol and ask_vol must have one length, were {shapes}"
-        raise QuantError(msg)
-    if not expiry_years > 0:
-        msg = f"expiry_years must be > 0, was {expiry_years:g}"
-        raise QuantError(msg)
-    usable = np.isfinite(points) & (bid > 0) & (ask >= bid) & np.isfinite(ask)
-    count = int(usable.sum())
+    points, bid, ask = quoted_smile(k, bid_vol, ask_vol, expiry_years)
+    count = points.size
     if count < 5:
         msg = f"five usable points are needed for five parameters, there were {count}"
         raise QuantError(msg)
-    points, bid, ask = points[usable], bid[usable], ask[usable]
     half = 0.5 * (ask - bid)
     rows = np.zeros((1, ROW))
     problem = new_problem(
-        np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, 1e-3),
+        np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, _VOL_FLOOR),
         np.zeros(count, dtype=np.int64), np.ones(count), np.array([float(expiry_years)]), Loss(),
     )  # fmt: skip
     Calibration(rows, problem, np.array([RICH]), np.array([COLD]), 1.0, False, 14).run()
     return Raw(*row_to_raw(rows[0]))
+
+
+def _raw_gradient(raw: Raw, k: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Total variance and its derivatives in the five parameters, shape (n, 5)."""
+    _, b, rho, m, sigma = raw
+    x = k - m
+    root = np.sqrt(x * x + sigma * sigma)
+    columns = (np.ones_like(x), rho * x + root, b * x, -b * (rho + x / root), b * sigma / root)
+    return total_variance(k, *raw), np.stack(columns, axis=1)
+
+
+def standard_errors(
+    parameters: Raw,
+    k: npt.ArrayLike,
+    bid_vol: npt.ArrayLike,
+    ask_vol: npt.ArrayLike,
+    expiry_years: float,
+) -> SliceErrors:
+    """Error bars of a raw slice from the spreads of the quotes it was fitted to.
+
+    Each quote is an observation uniform over its spread (variance: half spread squared over 3); a
+    weak prior of half a natural unit keeps thin slices finite.  The `vol_error` of a surface is
+    the same figure at k = 0.
+
+    Parameters
+    ----------
+    parameters
+        The slice, for instance from `fit`.
+    k
+        Log-moneyness of its quotes, shape (n,).
+    bid_vol, ask_vol
+        Decimals, shape (n,).  Rows with NaN or a crossed pair are left out.
+    expiry_years
+        ACT/365, > 0.
+
+    Returns
+    -------
+    SliceErrors
+
+    Raises
+    ------
+    QuantError
+        Shapes differ, or `expiry_years` or the variance at the money is not positive.
+    """
+    raw = Raw(*parameters)
+    points, bid, ask = quoted_smile(k, bid_vol, ask_vol, expiry_years)
+    w0 = float(total_variance(0.0, *raw))
+    if not w0 > 0.0:
+        msg = f"the variance at the money must be > 0, was {w0:g}"
+        raise QuantError(msg)
+    w, gradient = _raw_gradient(raw, points)
+    unit = np.maximum(0.5 * (ask - bid), _VOL_FLOOR)
+    per_vol = gradient / (2.0 * np.sqrt(w * expiry_years) * unit)[:, None]
+    # The prior is one of (a, put slope, call slope, m, sigma), like the fit's own.
+    of_slopes = np.eye(5)
+    of_slopes[1:3, 1:3] = ((1.0 - raw.rho, -raw.b), (1.0 + raw.rho, raw.b))
+    prior = np.diag([4.0 / w0**2, *(4.0 / w0,) * 4])
+    information = 3.0 * per_vol.T @ per_vol + of_slopes.T @ prior @ of_slopes
+    covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
+    return SliceErrors(
+        Raw(*np.sqrt(np.diag(covariance)).tolist()), covariance, raw, float(expiry_years)
+    )

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from vol_platform.quant import arbitrage, black76
-from vol_platform.quant._event_time import event_years
 from vol_platform.quant.errors import QuantError
+from vol_platform.quant.event_time import event_years
 from vol_platform.quant.surface import Board, Surface, SurfaceConfig, calibrate
 from vol_platform.quant.validation import pool, validate_board
 from vol_platform_tests.quant.boards import SNAPSHOT, essvi_vol, synthetic_frame
@@ -130,7 +130,8 @@ def test_between_expiries_variance_grows_in_event_time_and_at_expiries_it_is_the
     k = np.linspace(-0.3, 0.3, 7)
     w = [surface.total_variance(k, T) for T in np.linspace(near, far, 21)]
     assert (np.diff(w, axis=0) > 0).all()
-    at = [event_years(SNAPSHOT, T, 0.85) for T in (near, 50 / 365, far)]
+    weight = surface.config.weekend_weight
+    at = [event_years(SNAPSHOT, T, weight) for T in (near, 50 / 365, far)]
     share = (at[1] - at[0]) / (at[2] - at[0])
     assert surface.total_variance(k, 50 / 365) == pytest.approx(w[0] + share * (w[-1] - w[0]))
     grid = surface.total_variance(k[:, None], np.array([near, 0.15, far])[None, :])

@@ -9,6 +9,8 @@ from vol_platform.quant import arbitrage, svi
 from vol_platform.quant._joint_fit import row_gradient
 from vol_platform.quant._slices import KNOTS, ROW, derivatives, raw_to_row, row_to_raw
 from vol_platform.quant.errors import QuantError
+from vol_platform.quant.surface import Board, SurfaceConfig, calibrate
+from vol_platform_tests.quant.boards import synthetic_frame
 
 # Axel Vogt's example, Gatheral and Jacquier (2014), Example 3.1: a smile with butterfly arbitrage.
 VOGT = (-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
@@ -119,3 +121,43 @@ def test_the_vogt_smile_is_found_out_and_repaired() -> None:
     assert after > 0
     refit = np.sqrt(svi.total_variance(K, *repaired))
     assert np.sqrt(np.mean((refit - vol) ** 2)) < 0.02
+
+
+def test_error_bars_of_a_slice_are_those_of_the_surface_at_the_money() -> None:
+    board = Board.from_frame(synthetic_frame((30.0,)))
+    surface = calibrate(board, config=SurfaceConfig(residual=False))
+    quotes = board.fit_quotes
+    errors = svi.standard_errors(
+        svi.Raw(*surface.report[0].raw), quotes.k, quotes.bid_vol, quotes.ask_vol, 30 / 365
+    )
+    assert float(errors.vol(0.0)) == pytest.approx(surface.report[0].vol_error, rel=1e-6)
+    assert (np.array(errors.parameters) > 0).all()
+
+
+def test_error_bars_cover_the_truth_of_noisy_quotes() -> None:
+    """Mids drawn uniformly inside their spreads: the error over its bar has size about 1."""
+    truth, years = svi.Raw(0.01, 0.12, -0.25, 0.01, 0.12), 0.1
+    k = K / 3
+    vol = np.sqrt(svi.total_variance(k, *truth) / years)
+    half, generator = 0.01, np.random.default_rng(3)
+    scores = []
+    for _ in range(40):
+        mid = vol + generator.uniform(-half, half, k.size)
+        found = svi.fit(k, mid - half, mid + half, years)
+        bar = svi.standard_errors(found, k, mid - half, mid + half, years).vol(0.0)
+        fitted = np.sqrt(svi.total_variance(0.0, *found) / years)
+        scores.append(float((fitted - np.sqrt(svi.total_variance(0.0, *truth) / years)) / bar))
+    assert 0.5 < np.sqrt(np.mean(np.square(scores))) < 2.0
+
+
+def test_error_bars_shrink_with_the_spread_and_the_number_of_quotes() -> None:
+    truth = svi.Raw(0.01, 0.12, -0.25, 0.01, 0.12)
+    vol = np.sqrt(svi.total_variance(K, *truth) / 0.1)
+    wide, narrow, few = (
+        float(svi.standard_errors(truth, k, v - half, v + half, 0.1).vol(0.05))
+        for k, v, half in ((K, vol, 0.02), (K, vol, 0.01), (K[::4], vol[::4], 0.01))
+    )
+    assert narrow < 0.6 * wide
+    assert narrow < few
+    with pytest.raises(QuantError, match="variance at the money must be > 0, was -1"):
+        svi.standard_errors(svi.Raw(-1.0, 0.0, 0.0, 0.0, 0.1), K, vol, vol, 0.1)
