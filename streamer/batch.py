@@ -25,6 +25,8 @@ from streamer.segment import Record, RecordKind, SegmentHeader, read_header, rea
 __all__ = ["Accounts", "DeadLetter", "SegmentBatch", "read_segment"]
 
 _NO_TIME = 0
+_BRIDGES = frozenset({RecordKind.TRADES, RecordKind.BOOK_SUMMARY})
+_BRIDGED_TABLES = ("options_quotes", "trades")
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class SegmentBatch:
         Receive time of every record.
     exchange_lags_seconds
         From exchange time to receive time, of every row that has an exchange time.
+    option_exchange_ms, bridged_exchange_ms
+        Of all option quotes; of the quotes and trades that came in the stead of missed messages.
     """
 
     header: SegmentHeader
@@ -92,6 +96,7 @@ class SegmentBatch:
     first_exchange_ms: int | None
     last_exchange_ms: int | None
     option_exchange_ms: list[int]
+    bridged_exchange_ms: list[int]
     newest_by_connection: dict[int, int]
     damage: str | None
     received_ns: npt.NDArray[np.int64]
@@ -164,6 +169,10 @@ class _Reading:
             return
         if record.kind == RecordKind.INSTRUMENTS:
             decoded = decoder.decode_instruments(record.payload)
+        elif record.kind == RecordKind.TRADES:
+            decoded = decoder.decode_trades(record.payload, record.received_ns)
+        elif record.kind == RecordKind.BOOK_SUMMARY:
+            decoded = decoder.decode_book_summary(record.payload, record.received_ns)
         else:
             decoded = decoder.decode(record.payload, record.received_ns)
         if decoded.outcome is Outcome.DEAD:
@@ -171,10 +180,13 @@ class _Reading:
             return
         self.outcomes[index] = decoded.outcome
         has_long_numbers = index in self.long_numbers
+        is_bridge = record.kind in _BRIDGES
         for row in decoded.rows:
             rows = self.lists[row.table]
             if has_long_numbers:
                 rows.raws[len(rows)] = bytes(row.raw)
+            if is_bridge:
+                rows.bridged.add(len(rows))
             rows.messages.append(row.message)
             rows.checksums.append(row.checksum)
             rows.received_ns.append(record.received_ns)
@@ -233,6 +245,12 @@ class _Reading:
             first_exchange_ms=min(exchange_ms, default=None),
             last_exchange_ms=max(exchange_ms, default=None),
             option_exchange_ms=[message.timestamp for message in option_rows.messages],
+            bridged_exchange_ms=[
+                rows.messages[place].timestamp
+                for name in _BRIDGED_TABLES
+                if (rows := self.lists.get(name)) is not None
+                for place in sorted(rows.bridged)
+            ],
             newest_by_connection=newest,
             damage=damage,
             received_ns=received_ns,
@@ -258,6 +276,7 @@ class _Reading:
                 raws={
                     new: rows.raws[place] for new, place in enumerate(kept) if place in rows.raws
                 },
+                bridged={new for new, place in enumerate(kept) if place in rows.bridged},
             )
 
     def _accounts(self) -> Accounts:

@@ -104,12 +104,25 @@ class Catalogue:
         channels.append("platform_state")
         return list(dict.fromkeys(channels))
 
+    def has(self, instrument_name: str) -> bool:
+        """Tell whether an instrument is streamed."""
+        return instrument_name in self._instruments
+
+    def next_expiry_ms(self, wall_ms: int) -> int | None:
+        """Return when the next instrument expires, or None when none will."""
+        expiries = (it.expiration_timestamp for it in self._instruments.values())
+        return min((it for it in expiries if it is not None and it > wall_ms), default=None)
+
     def is_expired(self, instrument_name: str, wall_ms: int) -> bool:
         """Tell whether an instrument is gone: past its expiry, or not in the list any more."""
-        instrument = self._instruments.get(instrument_name)
-        if instrument is None:
+        if instrument_name not in self._instruments:
             return len(self._instruments) > 0
-        expiry = instrument.expiration_timestamp
+        return self.has_expired(instrument_name, wall_ms)
+
+    def has_expired(self, instrument_name: str, wall_ms: int) -> bool:
+        """Tell whether an instrument in the list is past its expiry."""
+        instrument = self._instruments.get(instrument_name)
+        expiry = None if instrument is None else instrument.expiration_timestamp
         return expiry is not None and wall_ms >= expiry
 
 

@@ -6,36 +6,42 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from streamer.batch import Accounts
-from streamer.catalogue import Catalogue, listing_currency
+from streamer.catalogue import Catalogue
 from streamer.clock import Clock
 from streamer.connection import Connection
 from streamer.decode import FrameDecoder
-from streamer.deribit.rest import RestClient, instruments_of
+from streamer.deribit.rest import RestClient
+from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session_data import Event
-from streamer.errors import ExchangeError, StreamerError
+from streamer.errors import StreamerError
 from streamer.gap_keeper import GapKeeper
 from streamer.hours import HourKeeper
 from streamer.ingest import Accounting, spool_limits
+from streamer.listing import Lister
 from streamer.log import logger
 from streamer.metrics import Health, Metrics, MetricsServer
 from streamer.publish import Publisher
+from streamer.reactions import Reactions
+from streamer.recall import recall
+from streamer.repairs import Repairer
 from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
 from streamer.sockets import Sockets
 from streamer.spool import OpenSegment, Spool
-from streamer.store import Store
+from streamer.store import TRANSIENT_ERRORS, Store
 from streamer.writer import SegmentWriter, Written
 
 __all__ = ["Collector"]
 
 _log = logger(__name__)
 _WATCH_SECONDS = 1.0
+_RECALL_SECONDS = 0.5
 _DRAIN_SECONDS = 3.0
 _UNHEALTHY_SECONDS = 30.0
-_CLOCK_WARNING_SECONDS = 0.05
 
 
 class Collector:
@@ -95,7 +101,12 @@ class Collector:
         self.metrics = Metrics()
         self.metrics_port = 0
         self._gaps = GapKeeper(
-            self._spool, collector=settings.collector, metrics=self.metrics, clock=clock
+            self._spool,
+            collector=settings.collector,
+            started_ns=self._started_ns,
+            metrics=self.metrics,
+            clock=clock,
+            silence_seconds=settings.channel_silence_seconds,
         )
         self._writer = SegmentWriter(
             spool=self._spool,
@@ -109,14 +120,38 @@ class Collector:
         self._publish_decoder = FrameDecoder()
         self._catalogue = Catalogue(settings, all_offered=all_offered)
         self._rest = RestClient(settings.rest_url, clock)
+        self._trades = TradeWatch()
         self._sockets = Sockets(
-            settings, self, clock=clock, seed=self._started_ns, once=exit_when_closed
+            settings,
+            self,
+            clock=clock,
+            seed=self._started_ns,
+            once=exit_when_closed,
+            trades=self._trades,
+        )
+        self._lister = Lister(
+            settings,
+            self._rest,
+            self._catalogue,
+            keep=self._take_body,
+            on_channels=None if channels is not None else self._want,
+            clock=clock,
+        )
+        self._repairer = Repairer(
+            self._rest, self._catalogue, self._gaps, keep=self._take_body, clock=clock
+        )
+        self._reactions = Reactions(
+            catalogue=self._catalogue,
+            gaps=self._gaps,
+            lister=self._lister,
+            repairer=self._repairer,
+            metrics=self.metrics,
+            clock=clock,
+            is_replay=exit_when_closed,
         )
         self._connection_id = 0
         self._hours_closed = 0
         self._frames = 0
-        self._refused: set[str] = set()
-        self._relist = asyncio.Event()
         self._stopping = asyncio.Event()
         self._rows_landed_at: float | None = None
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -182,13 +217,20 @@ class Collector:
         ]
         if self._publisher is not None:
             helpers.append(asyncio.create_task(self._keep_publishing(self._publisher)))
-        catalogue = asyncio.create_task(self._keep_catalogue())
-        helpers.append(catalogue)
+        if self._fixed_channels is not None:
+            self._sockets.assign(self._fixed_channels)
+        helpers.append(asyncio.create_task(self._lister.run()))
+        if not self._exit_when_closed:
+            helpers += [
+                asyncio.create_task(task) for task in (self._repairer.run(), self._recall())
+            ]
         try:
             await self._until_stopped(helpers)
         finally:
             await self._finish([*helpers, *self._sockets.tasks], writer, server)
-        return Accounting(self._frames, self.stored, self._hours_closed, len(self._refused))
+        return Accounting(
+            self._frames, self.stored, self._hours_closed, len(self._reactions.refused)
+        )
 
     # -- the sink of the connections -------------------------------------------------------------
 
@@ -210,20 +252,7 @@ class Collector:
 
     def take_event(self, connection: Connection, event: Event) -> None:
         """React to what a session reports."""
-        if event.kind == "lifecycle":
-            self._relist.set()
-        elif event.kind == "refused":
-            self._refused.update(event.channels)
-            _log.error("channel_refused", channels=event.channels, reason=event.detail)
-        elif event.kind == "mute":
-            for channel in event.channels:
-                self._gaps.note_mute(channel, connection.last_received_ns, event.detail)
-        elif event.kind == "error":
-            _log.warning("exchange_error", error=event.detail, channels=len(event.channels))
-        elif event.kind == "clock":
-            self._note_clock(event)
-        else:
-            _log.info(event.kind, connection=connection.number)
+        self._reactions.take(connection, event)
 
     def connection_lost(self, connection: Connection, cause: str, detail: str) -> None:
         """Open a gap from the last data of this connection."""
@@ -243,6 +272,21 @@ class Collector:
         self._connection_id += 1
         return self._connection_id
 
+    def _take_body(self, kind: RecordKind, body: bytes) -> bool:
+        """Put the body of a REST answer into the spool; a list of instruments is shown as well."""
+        received_ns = self._clock.wall_ns()
+        if not self._spool.append(kind, received_ns, 0, body):
+            self._gaps.note_disk_refused(received_ns)
+            return False
+        self._frames += 1
+        if self._publisher is not None and kind is RecordKind.INSTRUMENTS:
+            self._publisher.add(self._publish_decoder.decode_instruments(body), received_ns)
+        return True
+
+    def _want(self, channels: list[str]) -> None:
+        dropped = self._sockets.assign(channels)
+        self._gaps.note_dropped(dropped)
+
     # -- start and end ---------------------------------------------------------------------------
 
     def _recover(self) -> None:
@@ -260,14 +304,16 @@ class Collector:
 
     async def _until_stopped(self, helpers: list[asyncio.Task[Any]]) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
+        ended: set[asyncio.Task[Any]] = set()
         try:
             while not self._stopping.is_set():
-                watched = {stopping, *helpers, *self._sockets.tasks}
+                watched = {stopping, *helpers, *self._sockets.tasks} - ended
                 done, _ = await asyncio.wait(
                     watched, timeout=0.5, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done - {stopping}:
                     task.result()  # raises what ended it
+                ended |= done - {stopping}
                 if self._exit_when_closed and self._sockets.have_ended:
                     self._sockets.require_an_accepted_channel()
                     return
@@ -352,47 +398,29 @@ class Collector:
             )
             self._show_numbers()
 
-    async def _keep_catalogue(self) -> None:
-        """List the instruments now, when the exchange says that they changed, and now and then."""
-        if self._fixed_channels is not None:
-            self._sockets.assign(self._fixed_channels)
-        while True:
-            for market in self._catalogue.markets:
-                await self._list_market(market)
-            self._relist.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._relist.wait(), self._settings.relist_seconds)
-
-    async def _list_market(self, market: str) -> None:
-        try:
-            body = await self._rest.get_instruments(listing_currency(market))
-            has_news = self._catalogue.update(market, instruments_of(body))
-        except ExchangeError as error:
-            _log.warning("listing_failed", market=market, error=str(error))
-            if not self._sockets.connections and self._fixed_channels is None:
-                await asyncio.sleep(self._settings.backoff_seconds)
-                self._relist.set()
-            return
-        if has_news:
-            received_ns = self._clock.wall_ns()
-            if self._spool.append(RecordKind.INSTRUMENTS, received_ns, 0, body):
-                self._frames += 1
-                if self._publisher is not None:
-                    decoded = self._publish_decoder.decode_instruments(body)
-                    self._publisher.add(decoded, received_ns)
-        if self._fixed_channels is None:
-            dropped = self._sockets.assign(self._catalogue.channels())
-            self._gaps.note_dropped(dropped)
+    async def _recall(self) -> None:
+        """Act on what earlier processes left, as soon as the database has all of their data."""
+        store = Store(self._settings.clickhouse)
+        ask = partial(
+            recall,
+            store,
+            collector=self._settings.collector,
+            started_ns=self._started_ns,
+            with_trades=self._settings.trades,
+        )
+        backlog = set(self._spool.sealed())
+        found = None
+        while found is None:
+            await asyncio.sleep(_RECALL_SECONDS)
+            if backlog.isdisjoint(self._spool.sealed()):
+                with suppress(*TRANSIENT_ERRORS):
+                    found = await asyncio.get_running_loop().run_in_executor(None, ask)
+        store.close()
+        self._gaps.adopt(found.open_gaps, is_complete=self.is_complete)
+        holes = [*found.holes, *self._trades.remember(found.newest_trades)]
+        self._reactions.note_holes(holes, "trades")
 
     # -- numbers ---------------------------------------------------------------------------------
-
-    def _note_clock(self, event: Event) -> None:
-        exchange_ms, at = event.data
-        ours_ns = self._clock.wall_ns() - round((self._clock.monotonic() - at) * 1e9)
-        offset = exchange_ms / 1000 - ours_ns / 1e9
-        self.metrics.clock_offset.set(offset)
-        if abs(offset) > _CLOCK_WARNING_SECONDS and not self._exit_when_closed:
-            _log.warning("clock_offset", seconds=round(offset, 3), round_trip=event.detail)
 
     def _segment_written(self, written: Written) -> None:
         """Take note of a segment; called by the writer's thread."""

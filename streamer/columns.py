@@ -31,7 +31,8 @@ _LEVEL_SCALES = {"bids": (8, 4), "asks": (8, 4), "tick_size_steps": (8, 8)}
 class RowList:
     """The rows of one table in one segment, as parallel lists.
 
-    `raws` holds the JSON of a row only where a number may have more digits than a double.
+    `raws` holds the JSON of a row only where a number may have more digits than a double; `bridged`
+    the places of rows that a REST call brought in the stead of missed messages.
     """
 
     messages: list[Any] = field(default_factory=list)
@@ -40,6 +41,7 @@ class RowList:
     connection_ids: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     raws: dict[int, bytes] = field(default_factory=dict)
+    bridged: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -134,7 +136,12 @@ class _Builder:
         received = pa.array(
             np.array(rows.received_ns, dtype=np.int64) // 1000, pa.timestamp("us", tz="UTC")
         )
-        self.arrays["source"] = _constant(provenance.source, count)
+        sources = _constant(provenance.source, count)
+        if rows.bridged:
+            sources = pa.array(
+                ["bridge" if place in rows.bridged else provenance.source for place in range(count)]
+            )
+        self.arrays["source"] = sources
         self.arrays["content_checksum"] = pa.array(rows.checksums, pa.uint32())
         if not self.table.has_rounded_fields:
             self.arrays["seen_ts"] = received

@@ -197,6 +197,8 @@ class Connection:
                 now = clock.monotonic()
                 for frame in frames:
                     session.receive(frame, now)
+                if session.has_work:
+                    self._work.set()
             except Exception as error:  # noqa: BLE001 - raised again by whoever holds the socket
                 if not broken.done():
                     broken.set_exception(error)

@@ -9,6 +9,7 @@ that the same segment gives the same rows whenever it is read.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from streamer.deribit.channels import Family, family_of
 from streamer.deribit.instruments import Kind, kind_of
 from streamer.deribit.messages import (
     Book,
+    BookSummary,
     Envelope,
     Greeks,
     GroupedBook,
@@ -30,6 +32,7 @@ from streamer.deribit.messages import (
     Stats,
     Ticker,
     Trade,
+    TradesPage,
     Volatility,
     permissive,
 )
@@ -144,6 +147,8 @@ class FrameDecoder:
         self._keys = msgspec.json.Decoder(dict[str, Raw])
         self._instrument = msgspec.json.Decoder(Instrument, strict=False)
         self._channels: dict[bytes, str] = {}
+        self._summary = msgspec.json.Decoder(BookSummary, strict=False)
+        self._page = msgspec.json.Decoder(TradesPage)
         self._readers = {
             Family.TICKER: _Reader(Ticker),
             Family.QUOTE: _Reader(Quote),
@@ -216,12 +221,39 @@ class FrameDecoder:
 
     def decode_instruments(self, body: bytes) -> Decoded:
         """Decode the answer to ``get_instruments``, one row per instrument."""
+        return self._rest_rows(
+            body, lambda result: [self._instrument_row(raw) for raw in self._array.decode(result)]
+        )
+
+    def decode_trades(self, body: bytes, received_ns: int) -> Decoded:
+        """Decode the answer to a REST call for trades."""
+        received_ms = received_ns // 1_000_000
+        return self._rest_rows(
+            body,
+            lambda result: self._trade_rows_of(self._page.decode(result).trades, received_ms),
+        )
+
+    def decode_book_summary(self, body: bytes, received_ns: int) -> Decoded:
+        """Decode the answer to ``get_book_summary_by_currency``; combos and spot are left out."""
+        received_ms = received_ns // 1_000_000
+        return self._rest_rows(
+            body,
+            lambda result: [
+                row
+                for raw in self._array.decode(result)
+                if (row := self._summary_row(raw, received_ms)) is not None
+            ],
+        )
+
+    def _rest_rows(self, body: bytes, read: Callable[[Raw], list[Row]]) -> Decoded:
         try:
             answer = self._rest.decode(body)
             if answer.error is not None:
                 detail = f"{answer.error.code} {answer.error.message}"[:_LARGEST_DETAIL]
                 return Decoded(Outcome.DEAD, "rest", [], "error_answer", detail)
-            rows = [self._instrument_row(raw) for raw in self._array.decode(answer.result)]
+            rows = read(answer.result)
+        except _NotStorableError as refusal:
+            return Decoded(Outcome.DEAD, "rest", [], refusal.reason, refusal.detail)
         except msgspec.ValidationError as error:
             return Decoded(Outcome.DEAD, "rest", [], _reason(error), str(error)[:_LARGEST_DETAIL])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -290,9 +322,11 @@ class FrameDecoder:
         return Row(table, ticker, crc32c.crc32c(data), data)
 
     def _trade_rows(self, data: Raw, received_ms: int) -> list[Row]:
+        return self._trade_rows_of(self._array.decode(data), received_ms)
+
+    def _trade_rows_of(self, waiting: list[Raw], received_ms: int) -> list[Row]:
         reader = self._readers[Family.TRADES]
         rows = []
-        waiting = self._array.decode(data)
         while waiting:
             raw = waiting.pop(0)
             trade = self._read(Family.TRADES, reader, raw)
@@ -321,6 +355,14 @@ class FrameDecoder:
                 self.unknown_fields[f"{path}.{name}"] += 1
             elif name in _NESTED and bytes(value).startswith(b"{"):
                 self._count_unknown(f"{path}.{name}", _NESTED[name], value)
+
+    def _summary_row(self, raw: Raw, received_ms: int) -> Row | None:
+        summary = self._summary.decode(raw)
+        table = _TICKER_TABLES.get(kind_of(summary.instrument_name))
+        if table is None:
+            return None
+        _check_time(summary.creation_timestamp, received_ms)
+        return Row(table, summary.as_ticker(), crc32c.crc32c(raw), raw)
 
     def _instrument_row(self, raw: Raw) -> Row:
         instrument = self._instrument.decode(raw)

@@ -8,7 +8,8 @@ from streamer.catalogue import Catalogue
 from streamer.clock import Clock
 from streamer.connection import Connection
 from streamer.deribit.channels import instrument_of
-from streamer.gaps import Gap, GapBook, encode_gap
+from streamer.deribit.sequences import Hole
+from streamer.gaps import Gap, GapBook, bridged, encode_gap
 from streamer.log import logger
 from streamer.metrics import Metrics
 from streamer.segment import RecordKind
@@ -17,8 +18,11 @@ from streamer.spool import Recovery, Spool
 __all__ = ["GapKeeper"]
 
 _log = logger(__name__)
-_SILENT_CHANNEL_SECONDS = 30.0
 _RESTART = "restart"
+_CONNECTION = "connection "
+_BOOK = "book "
+_EARLIER = "earlier "
+_SUMMARY = "book_summary"
 _SPOOL_FULL = "spool_full"
 _LARGEST_DETAIL = 300
 
@@ -32,17 +36,33 @@ class GapKeeper:
         Gaps travel through it like messages.
     collector
         Name of the collector.
+    started_ns
+        Start of the process, which is part of every id.
     metrics
         Where gaps are counted.
     clock
         Where the time comes from.
+    silence_seconds
+        A channel that repeats itself has a gap when it is silent for so long.
     """
 
-    def __init__(self, spool: Spool, *, collector: str, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        collector: str,
+        started_ns: int,
+        metrics: Metrics,
+        clock: Clock,
+        silence_seconds: float = 30.0,
+    ) -> None:
+        self._silence_seconds = silence_seconds
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
-        self._book = GapBook(collector, clock.wall_ns())
+        self._book = GapBook(collector, started_ns)
+        self._silent: set[str] = set()
+        self._unbridged: list[Gap] = []
 
     def note_start(self, recovery: Recovery) -> None:
         """Open the gap since the last process, if there was one."""
@@ -56,27 +76,114 @@ class GapKeeper:
 
     def note_all_complete(self) -> None:
         """Close the gap since the last process: data flows everywhere."""
-        self._put(self._book.close(_RESTART, self._clock.wall_ns()))
+        self._close_connection(_RESTART)
+        for key in self._book.keys(_EARLIER):
+            self._put(self._book.close(key, self._clock.wall_ns()))
+
+    def adopt(self, gaps: Iterable[Gap], *, is_complete: bool) -> None:
+        """Take over gaps that an earlier process left open; they end when data flows everywhere."""
+        for gap in gaps:
+            self._book.adopt(gap)
+        if is_complete:
+            self.note_all_complete()
 
     def note_lost(self, connection: Connection, cause: str, detail: str) -> None:
         """Open a gap from the last data of a connection."""
         if connection.last_received_ns == 0:
             return  # there was never data; the gap since the last process covers it
+        is_maintenance = connection.session.is_locked or "11051" in detail
         self._put(
             self._book.open(
-                f"connection {connection.number}",
+                f"{_CONNECTION}{connection.number}",
                 from_ns=connection.last_received_ns,
-                cause="maintenance" if "11051" in detail else "reconnect",
+                cause="maintenance" if is_maintenance else "reconnect",
                 detail=f"{cause}: {detail}"[:_LARGEST_DETAIL],
             )
         )
 
     def note_complete(self, connection: Connection) -> None:
         """Close the gap of a connection: data flows on every channel of it."""
-        self._put(self._book.close(f"connection {connection.number}", self._clock.wall_ns()))
+        self._close_connection(f"{_CONNECTION}{connection.number}")
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a whole connection is missing now."""
+        return self._book.is_open(_RESTART) or bool(self._book.keys(_CONNECTION))
+
+    @property
+    def wants_bridge(self) -> bool:
+        """Whether whole connections are or were missing, and no book summary was stored since."""
+        return self.is_cut_off or bool(self._unbridged)
+
+    def note_bridged(self) -> None:
+        """Note that a book summary stands in for the quotes of every lost connection."""
+        now_ns = self._clock.wall_ns()
+        for key in [_RESTART, *self._book.keys(_CONNECTION)]:
+            self._put(self._book.repair(key, now_ns, _SUMMARY))
+        for gap in self._unbridged:
+            self._put(bridged(gap, now_ns, _SUMMARY))
+        self._unbridged.clear()
+
+    def _close_connection(self, key: str) -> None:
+        gap = self._book.close(key, self._clock.wall_ns())
+        self._put(gap)
+        if gap is not None and gap.repaired_ns is None:
+            self._unbridged.append(gap)
+
+    def note_book_broken(self, channel: str, from_ns: int, detail: str) -> None:
+        """Open the gap of a book whose chain broke."""
+        self._put(
+            self._book.open(
+                f"{_BOOK}{channel}",
+                from_ns=from_ns,
+                cause="change_id",
+                detail=detail,
+                channel=channel,
+                instrument_name=instrument_of(channel),
+            )
+        )
+
+    def note_book_whole(self, channel: str) -> None:
+        """Close the gap of a book: its snapshot came."""
+        closed = self._book.close(
+            f"{_BOOK}{channel}", self._clock.wall_ns(), repair_method="book_snapshot"
+        )
+        self._put(closed)
+
+    def note_trades_missing(self, hole: Hole, channel: str) -> bool:
+        """Open the gap of trades that were never received; False when it is known already."""
+        gap = self._book.open(
+            _hole_key(hole),
+            gap_id=f"{self._book.collector}-{_hole_key(hole)}",
+            from_ns=hole.from_ms * 1_000_000,
+            to_ns=hole.to_ms * 1_000_000,
+            cause="trade_seq",
+            detail=f"{hole.count} trades are missing: {hole.first_seq} to {hole.last_seq}",
+            channel=channel,
+            instrument_name=hole.instrument_name,
+        )
+        self._put(gap)
+        return gap is not None
+
+    def note_trades_repaired(self, hole: Hole) -> None:
+        """Mark the gap of missing trades as repaired: the spool has them now."""
+        now_ns = self._clock.wall_ns()
+        self._put(self._book.close(_hole_key(hole), now_ns, repair_method="trades_rest"))
+
+    def note_lock(self, market: str, *, is_locked: bool) -> None:
+        """Open or close the gap of a market that the exchange has locked."""
+        now_ns = self._clock.wall_ns()
+        if not is_locked:
+            self._put(self._book.close(f"lock {market}", now_ns))
+            return
+        detail = f"the exchange says that {market} is locked"
+        self._put(
+            self._book.open(f"lock {market}", from_ns=now_ns, cause="maintenance", detail=detail)
+        )
 
     def note_mute(self, channel: str, from_ns: int, detail: str) -> None:
         """Open the gap of one channel."""
+        self._silent.add(channel)
         self._put(
             self._book.open(
                 f"channel {channel}",
@@ -91,7 +198,9 @@ class GapKeeper:
     def note_dropped(self, channels: Iterable[str]) -> None:
         """Close the gaps of channels that are not wanted any more."""
         for channel in channels:
-            self._put(self._book.close(f"channel {channel}", self._clock.wall_ns()))
+            self._silent.discard(channel)
+            for key in (f"channel {channel}", f"{_BOOK}{channel}"):
+                self._put(self._book.close(key, self._clock.wall_ns()))
 
     def note_disk_refused(self, received_ns: int) -> None:
         """Open the gap of a full disk; it can be written only when it closes."""
@@ -113,16 +222,17 @@ class GapKeeper:
         """Open and close the gaps of single channels; an expired instrument is silent by right."""
         wall_ns, now = self._clock.wall_ns(), self._clock.monotonic()
         for connection in connections:
-            if not connection.is_complete:
-                continue  # the gap of the connection covers it
-            silent = dict(connection.session.silent_channels(_SILENT_CHANNEL_SECONDS, now))
+            if not connection.is_complete or connection.session.is_locked:
+                continue  # the gap of the connection, or of the lock, covers it
+            silent = dict(connection.session.silent_channels(self._silence_seconds, now))
             for name, last_data in silent.items():
                 if not catalogue.is_expired(instrument_of(name), wall_ns // 1_000_000):
                     last_ns = wall_ns - round((now - last_data) * 1e9)
                     self.note_mute(name, last_ns, f"no data for {now - last_data:.0f} s")
-            for name in self._book.open_channels() - silent.keys():
+            for name in self._silent - silent.keys():
                 if connection.session.has_data(name):
-                    self.note_dropped([name])
+                    self._silent.discard(name)
+                    self._put(self._book.close(f"channel {name}", wall_ns))
 
     def _put(self, gap: Gap | None) -> None:
         if gap is None:
@@ -131,3 +241,7 @@ class GapKeeper:
         if gap.version == 1:
             self._metrics.gaps.labels(gap.cause).inc()
             _log.warning("gap_opened", cause=gap.cause, channel=gap.channel, detail=gap.detail)
+
+
+def _hole_key(hole: Hole) -> str:
+    return f"trades-{hole.instrument_name}-{hole.first_seq}-{hole.last_seq}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Gap", "GapBook", "decode_gap", "encode_gap"]
+__all__ = ["Gap", "GapBook", "bridged", "decode_gap", "encode_gap"]
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,10 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         In words, with values.
     version
         1 when it opens, higher later.
+    repaired_ns
+        When what was missing, or something in its place, was stored; None while it is not.
+    repair_method
+        book_snapshot, trades_rest, book_summary or empty.
     """
 
     gap_id: str
@@ -43,6 +47,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     detail: str
     version: int
+    repaired_ns: int | None = None
+    repair_method: str = ""
 
 
 class GapBook:
@@ -57,6 +63,7 @@ class GapBook:
     """
 
     def __init__(self, collector: str, started_ns: int) -> None:
+        self.collector = collector
         self._prefix = f"{collector}-{started_ns}"
         self._number = 0
         self._open: dict[str, Gap] = {}
@@ -64,9 +71,9 @@ class GapBook:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open_channels(self) -> set[str]:
-        """Return the channels that have a gap of their own open."""
-        return {gap.channel for gap in self._open.values() if gap.channel != "*"}
+    def is_open(self, key: str) -> bool:
+        """Tell whether a gap is open."""
+        return key in self._open
 
     def open(
         self,
@@ -77,17 +84,27 @@ class GapBook:
         detail: str,
         channel: str = "*",
         instrument_name: str = "",
+        to_ns: int | None = None,
+        gap_id: str = "",
     ) -> Gap | None:
-        """Open a gap; None when the same one is open already."""
+        """Open a gap; None when the same one is open already.
+
+        Parameters
+        ----------
+        to_ns
+            Its end, when that is known; it stays open here until it is repaired or closed.
+        gap_id
+            An id that is the same in every process, for a gap that may be found twice.
+        """
         if key in self._open:
             return None
         self._number += 1
         gap = Gap(
-            gap_id=f"{self._prefix}-{self._number}",
+            gap_id=gap_id or f"{self._prefix}-{self._number}",
             channel=channel,
             instrument_name=instrument_name,
             from_ns=from_ns,
-            to_ns=None,
+            to_ns=to_ns,
             cause=cause,
             detail=detail,
             version=1,
@@ -95,12 +112,44 @@ class GapBook:
         self._open[key] = gap
         return gap
 
-    def close(self, key: str, to_ns: int) -> Gap | None:
-        """Close a gap; None when it is not open."""
+    def close(self, key: str, to_ns: int, *, repair_method: str = "") -> Gap | None:
+        """Close a gap, repaired by a method or not; None when it is not open.
+
+        An end that was known before is kept.
+        """
         gap = self._open.pop(key, None)
         if gap is None:
             return None
-        return msgspec.structs.replace(gap, to_ns=to_ns, version=gap.version + 1)
+        if repair_method:
+            gap = msgspec.structs.replace(gap, repaired_ns=to_ns, repair_method=repair_method)
+        return msgspec.structs.replace(
+            gap, to_ns=to_ns if gap.to_ns is None else gap.to_ns, version=gap.version + 1
+        )
+
+    def repair(self, key: str, repaired_ns: int, repair_method: str) -> Gap | None:
+        """Note that an open gap was bridged; it stays open.  None when it is not open."""
+        gap = self._open.get(key)
+        if gap is None:
+            return None
+        self._open[key] = bridged(gap, repaired_ns, repair_method)
+        return self._open[key]
+
+    def adopt(self, gap: Gap) -> str:
+        """Take over a gap that an earlier process left open; return its key."""
+        key = f"earlier {gap.gap_id}"
+        self._open[key] = gap
+        return key
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys of the open gaps that begin with a prefix."""
+        return [key for key in self._open if key.startswith(prefix)]
+
+
+def bridged(gap: Gap, repaired_ns: int, repair_method: str) -> Gap:
+    """Return the next version of a gap, open or closed: something stands in for what is missing."""
+    return msgspec.structs.replace(
+        gap, repaired_ns=repaired_ns, repair_method=repair_method, version=gap.version + 1
+    )
 
 
 def encode_gap(gap: Gap) -> bytes:

@@ -73,6 +73,7 @@ class HourKeeper:
         self._grace_ms = round(grace_seconds * 1000)
         self._is_replay = is_replay
         self._pending: set[int] = set()
+        self._repaired: set[int] = set()
         self._closed_at: dict[int, float] = {}
         self._newest: dict[int, int] = {}
         self._restored = is_replay
@@ -92,10 +93,11 @@ class HourKeeper:
             self._newest[connection_id] = max(newest, self._newest.get(connection_id, 0))
         if self._is_replay:
             return
+        self._repaired |= hours_of_ticks(batch.bridged_exchange_ms)
         watermark = self._watermark(batch)
-        for hour in sorted(self._pending):
+        for hour in sorted(self._pending | self._repaired):
             if hour + _HOUR_MS + self._grace_ms <= watermark and self._may_close(hour):
-                self._close(hour, "watermark", batch.header.segment_id)
+                self._close_or_repair(hour, batch.header.segment_id)
 
     def close_all(self, reason: str, token: str) -> list[datetime]:
         """Close every hour touched so far; return them.
@@ -128,6 +130,23 @@ class HourKeeper:
         """Let an hour that got late ticks be closed again, but not with every segment."""
         closed_at = self._closed_at.get(hour)
         return closed_at is None or self._clock.monotonic() - closed_at >= _CLOSE_AGAIN_SECONDS
+
+    def _close_or_repair(self, hour: int, token: str) -> None:
+        """Close an hour; one that was closed before it was repaired is closed again for that."""
+        if hour in self._repaired and self._was_closed(hour):
+            self._close(hour, "gap_repaired", token)
+        elif hour in self._pending:
+            self._close(hour, "watermark", token)
+        self._repaired.discard(hour)  # trades alone, of an hour without quotes, change no record
+
+    def _was_closed(self, hour: int) -> bool:
+        if hour in self._closed_at:
+            return True
+        counted = self._store.rows(
+            "SELECT count() FROM ingest_hours WHERE hour_ts = fromUnixTimestamp({hour:Int64})",
+            {"hour": hour // 1000},
+        )
+        return bool(counted[0][0])
 
     def _close(self, hour: int, reason: str, token: str) -> None:
         start = datetime.fromtimestamp(hour / 1000, UTC)

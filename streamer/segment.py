@@ -53,6 +53,10 @@ class RecordKind(IntEnum):
     """The body of a REST answer to get_instruments, byte for byte."""
     GAP = 2
     """A gap event of our own, JSON; it is no message of the exchange."""
+    TRADES = 3
+    """The body of a REST answer with trades that a repair asked for, byte for byte."""
+    BOOK_SUMMARY = 4
+    """A REST answer to get_book_summary_by_currency that bridges a gap, its rows byte for byte."""
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):

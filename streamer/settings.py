@@ -87,8 +87,10 @@ class StreamerSettings(BaseSettings):
     channels_per_subscribe: int = Field(default=200, ge=1, le=250)
     channels_per_connection: int = Field(default=500, ge=1)
     heartbeat_seconds: int = Field(default=10, ge=10)
-    data_silence_seconds: float = Field(default=15.0, gt=0)
-    """No data on a socket for so long: it is torn down."""
+    data_silence_seconds: float = Field(default=5.8, gt=0)
+    """No data on a socket for so long: it is torn down.  A ticker is sent anew every 5.03 s."""
+    channel_silence_seconds: float = Field(default=30.0, gt=0)
+    """No data on one ticker or index for so long: a gap row, and it is subscribed anew."""
     first_data_seconds: float = Field(default=30.0, gt=0)
     """A channel without a first frame for so long is subscribed anew."""
     relist_seconds: float = Field(default=60.0, ge=10)

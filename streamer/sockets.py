@@ -6,6 +6,7 @@ import asyncio
 
 from streamer.clock import Clock
 from streamer.connection import Connection, Sink
+from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session import Session
 from streamer.deribit.session_data import Credentials, SessionLimits
 from streamer.errors import ExchangeError
@@ -31,11 +32,21 @@ class Sockets:
         Of the jitter.
     once
         A connection that the exchange closed does not come back: a capture was played.
+    trades
+        Follows the numbering of trades over all sockets.
     """
 
     def __init__(
-        self, settings: StreamerSettings, sink: Sink, *, clock: Clock, seed: int, once: bool
+        self,
+        settings: StreamerSettings,
+        sink: Sink,
+        *,
+        clock: Clock,
+        seed: int,
+        once: bool,
+        trades: TradeWatch,
     ) -> None:
+        self._trades = trades
         self.connections: list[Connection] = []
         self.tasks: list[asyncio.Task[int]] = []
         self._settings = settings
@@ -123,12 +134,13 @@ class Sockets:
             heartbeat_seconds=settings.heartbeat_seconds,
             data_silence_seconds=settings.data_silence_seconds,
             first_data_seconds=settings.first_data_seconds,
+            channel_silence_seconds=settings.channel_silence_seconds,
         )
         number = len(self.connections)
         connection = Connection(
             number,
             settings.websocket_url,
-            Session(limits, credentials),
+            Session(limits, credentials, self._trades),
             self._sink,
             clock=self._clock,
             seed=self._seed + number,

@@ -247,6 +247,8 @@ def _gaps(gaps: list[Gap], collector: str) -> pa.Table:
             "to_ts": _microseconds([gap.to_ns for gap in gaps]),
             "cause": pa.array([gap.cause for gap in gaps], pa.string()),
             "detail": pa.array([gap.detail for gap in gaps], pa.string()),
+            "repaired_ts": _microseconds([gap.repaired_ns for gap in gaps]),
+            "repair_method": pa.array([gap.repair_method for gap in gaps], pa.string()),
             "collector": pa.array([collector] * len(gaps), pa.string()),
             "version": pa.array([gap.version for gap in gaps], pa.uint64()),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import lru_cache
 
-__all__ = ["Family", "family_of", "instrument_of", "speaks_at_once"]
+__all__ = ["Family", "family_of", "instrument_of", "repeats", "speaks_at_once"]
 
 
 class Family(StrEnum):
@@ -107,3 +107,15 @@ def speaks_at_once(channel: str) -> bool:
     trades and lifecycle events come when something happens, which may be never.
     """
     return family_of(channel) in _AT_ONCE
+
+
+_REPEATED = frozenset({Family.TICKER, Family.PRICE_INDEX})
+
+
+def repeats(channel: str) -> bool:
+    """Tell whether a channel speaks again and again although nothing changes.
+
+    A ticker is sent anew every 5.03 s (measured) and an index about every second, so their silence
+    means something; a book or a trade channel may be silent for hours by right.
+    """
+    return family_of(channel) in _REPEATED

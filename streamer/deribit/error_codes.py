@@ -20,6 +20,7 @@ class Reaction(Enum):
     LOG_IN = "log in again, then try again"
     SPLIT = "send the channels in smaller requests"
     REFUSE = "give the channel up and say so"
+    REFUSE_RAW = "give the raw channels up and say so; ask for the others again"
     FAIL = "stop: no attempt can succeed before a person acts"
 
 
@@ -54,7 +55,7 @@ _RULES = {
     13020: ErrorRule("not_found", Reaction.SPLIT),
     13028: ErrorRule("temporarily_unavailable", Reaction.RETRY),
     13503: ErrorRule("unavailable", Reaction.RETRY),
-    13778: ErrorRule("raw_subscriptions_not_available_for_unauthorized", Reaction.REFUSE),
+    13778: ErrorRule("raw_subscriptions_not_available_for_unauthorized", Reaction.REFUSE_RAW),
     13888: ErrorRule("timed_out", Reaction.RETRY),
 }
 

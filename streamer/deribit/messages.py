@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 __all__ = [
     "Book",
+    "BookSummary",
     "Envelope",
     "Greeks",
     "GroupedBook",
@@ -28,6 +29,7 @@ __all__ = [
     "TickSizeStep",
     "Ticker",
     "Trade",
+    "TradesPage",
     "Volatility",
     "permissive",
 ]
@@ -188,6 +190,66 @@ class Trade(Struct, gc=False, forbid_unknown_fields=True):
     combo_id: str | None = None
     combo_trade_id: str | int | None = None
     legs: list[Raw] | None = None
+
+
+class TradesPage(Struct, gc=False):
+    """The result of a REST call for trades."""
+
+    trades: list[Raw]
+    has_more: bool = False
+
+
+class BookSummary(Struct, gc=False):
+    """A row of get_book_summary_by_currency: quotes without sizes, greeks and bid and ask vols."""
+
+    instrument_name: str
+    creation_timestamp: Milliseconds
+    bid_price: float | None = None
+    ask_price: float | None = None
+    mark_price: float | None = None
+    mark_iv: float | None = None
+    underlying_index: str | None = None
+    underlying_price: float | None = None
+    interest_rate: float | None = None
+    open_interest: float | None = None
+    volume: float | None = None
+    volume_usd: float | None = None
+    volume_notional: float | None = None
+    low: float | None = None
+    high: float | None = None
+    price_change: float | None = None
+    last: float | None = None
+    estimated_delivery_price: float | None = None
+    funding_8h: float | None = None
+    current_funding: float | None = None
+
+    def as_ticker(self) -> Ticker:
+        """Return the same as a ticker; what a summary does not say is absent."""
+        return Ticker(
+            instrument_name=self.instrument_name,
+            timestamp=self.creation_timestamp,
+            best_bid_price=self.bid_price,
+            best_ask_price=self.ask_price,
+            mark_iv=self.mark_iv,
+            mark_price=self.mark_price,
+            underlying_index=self.underlying_index,
+            underlying_price=self.underlying_price,
+            interest_rate=self.interest_rate,
+            greeks=Greeks(),
+            open_interest=self.open_interest,
+            stats=Stats(
+                volume=self.volume,
+                volume_usd=self.volume_usd,
+                volume_notional=self.volume_notional,
+                low=self.low,
+                high=self.high,
+                price_change=self.price_change,
+            ),
+            last_price=self.last,
+            estimated_delivery_price=self.estimated_delivery_price,
+            funding_8h=self.funding_8h,
+            current_funding=self.current_funding,
+        )
 
 
 class Index(Struct, gc=False, forbid_unknown_fields=True):

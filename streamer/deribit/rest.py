@@ -8,6 +8,8 @@ import httpx
 import msgspec
 
 from streamer.clock import Clock
+from streamer.deribit.credits import CreditBucket
+from streamer.deribit.error_codes import Reaction, rule_of
 from streamer.deribit.messages import Instrument, RestAnswer
 from streamer.errors import ExchangeError
 
@@ -15,6 +17,9 @@ __all__ = ["RestClient", "instruments_of"]
 
 _LISTING_SECONDS = 10.0  # get_instruments: the strictest limit that the exchange has published
 _LISTING_BURST = 5
+_PRICE = 500.0
+_POOL = 45_000.0  # of 50,000
+_REFILL_PER_SECOND = 9_000.0  # of 10,000
 
 
 class RestClient:
@@ -33,6 +38,7 @@ class RestClient:
         self._clock = clock
         self._client = httpx.AsyncClient(timeout=20.0, headers={"user-agent": "vol-streamer"})
         self._listed_at: list[float] = []
+        self._credits = CreditBucket(_POOL, _REFILL_PER_SECOND, clock.monotonic())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -61,6 +67,16 @@ class RestClient:
         parameters = {"currency": currency, "kind": kind}
         return await self._get("public/get_book_summary_by_currency", parameters)
 
+    async def get_trades(self, parameters: dict[str, str]) -> bytes:
+        """Return the body of ``public/get_last_trades_by_instrument``.
+
+        Raises
+        ------
+        ExchangeError
+            No answer, or an error.
+        """
+        return await self._get("public/get_last_trades_by_instrument", parameters)
+
     async def get_time(self) -> int:
         """Return the exchange's time, milliseconds since the epoch.
 
@@ -74,6 +90,7 @@ class RestClient:
 
     async def _get(self, method: str, parameters: dict[str, str]) -> bytes:
         address = f"{self._url}/{method}"
+        await self._wait_for_credits()
         try:
             response = await self._client.get(address, params=parameters)
         except httpx.HTTPError as error:
@@ -86,8 +103,20 @@ class RestClient:
                 f"{address} answered with status {response.status_code} and no JSON-RPC body"
             ) from None
         if answer.error is not None:
-            raise ExchangeError(f"{address}: {answer.error.code} {answer.error.message}")
+            rule = rule_of(answer.error.code)
+            if rule.reaction is Reaction.DRAIN:
+                self._credits.drain(self._clock.monotonic())
+            raise ExchangeError(
+                f"{address}: {answer.error.code} {rule.name} {answer.error.message}".strip()
+            )
         return response.content
+
+    async def _wait_for_credits(self) -> None:
+        while True:
+            now = self._clock.monotonic()
+            if self._credits.take(_PRICE, now):
+                return
+            await asyncio.sleep(self._credits.seconds_until(_PRICE, now))
 
     async def _wait_for_listing(self) -> None:
         """Keep to one listing in ten seconds, with a small burst."""

@@ -4,7 +4,8 @@ It opens no socket and asks no clock.  Whoever owns the socket calls `open` when
 `receive` with every frame, `tick` now and then, sends what `outgoing` returns, and tears the socket
 down when `failure` is set.  Wire facts: chunks of at most 200 channels per subscribe; the reply
 lists what was accepted, in any order, possibly after the first data; a ``test_request`` must be
-answered; running out of credits ends the session.
+answered; running out of credits ends the session.  What becomes of each channel is decided in
+`streamer.deribit.subscriptions`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,10 @@ from streamer.deribit.channels import Family, family_of, speaks_at_once
 from streamer.deribit.credits import CreditBucket
 from streamer.deribit.error_codes import Reaction, rule_of
 from streamer.deribit.messages import Envelope, ReplyError
-from streamer.deribit.session_data import (
-    Channel,
-    Credentials,
-    Event,
-    Login,
-    Request,
-    SessionLimits,
-)
+from streamer.deribit.platform import lock_of
+from streamer.deribit.sequences import TradeWatch
+from streamer.deribit.session_data import Credentials, Event, Login, Request, SessionLimits
+from streamer.deribit.subscriptions import Subscriptions
 
 __all__ = ["Session"]
 
@@ -35,7 +32,7 @@ _OTHER_PRICE = 500.0
 _OTHER_POOL = 45_000.0  # of 50,000
 _REFILL_PER_SECOND = 9_000.0  # of 10,000
 _REPLY_SECONDS = 10.0
-_LARGEST_RETRY_SECONDS = 60.0
+_CHECK_SECONDS = 0.1
 _LOGIN_REFRESH_SHARE = 0.8
 _CLOCK_SECONDS = 60.0
 
@@ -49,6 +46,9 @@ class Session:
         Pacing and patience.
     credentials
         Log in with these first; None stays anonymous.
+    trades
+        Follows the numbering of trades; shared by all sessions of a collector, because numbers
+        outlive a socket.
 
     Attributes
     ----------
@@ -58,28 +58,33 @@ class Session:
         No new connection can help: a person must act.
     """
 
-    def __init__(self, limits: SessionLimits, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        limits: SessionLimits,
+        credentials: Credentials | None = None,
+        trades: TradeWatch | None = None,
+    ) -> None:
         self.failure: str | None = None
         self.failure_is_final = False
         self._limits = limits
         self._credentials = credentials
+        self._trades = trades if trades is not None else TradeWatch()
         self._decoder = msgspec.json.Decoder(Envelope)
-        self._channels: dict[str, Channel] = {}
+        self._events: list[Event] = []
+        self._subscriptions = Subscriptions(limits, self._events)
         self._reset(0.0)
 
     def _reset(self, now: float) -> None:
         self._next_id = 0
         self._requests: dict[int, Request] = {}
         self._ready: list[bytes] = []
-        self._events: list[Event] = []
-        self._unsubscribe: list[str] = []
-        self._chunk = self._limits.channels_per_subscribe
         self._subscribe_credits = CreditBucket(_SUBSCRIBE_POOL, _REFILL_PER_SECOND, now)
         self._other_credits = CreditBucket(_OTHER_POOL, _REFILL_PER_SECOND, now)
         self._is_open = False
         self._may_subscribe = False
         self._last_frame = now
-        self._last_data: float | None = None
+        self._checked_at = now - _CHECK_SECONDS
+        self._locked: set[str] = set()
         self._refresh_at: float | None = None
         self._refresh_token = ""
         self._clock_at = now
@@ -91,7 +96,7 @@ class Session:
         self._reset(now)
         self.failure = None
         self.failure_is_final = False
-        self._channels = {name: Channel() for name in self._channels}
+        self._subscriptions.reset()
         self._is_open = True
         self._send("public/set_heartbeat", {"interval": self._limits.heartbeat_seconds}, now)
         if self._credentials is None:
@@ -101,16 +106,11 @@ class Session:
 
     def want(self, channels: Iterable[str]) -> None:
         """Ask for channels; those wanted already are left alone, refused ones are tried anew."""
-        for name in channels:
-            known = self._channels.get(name)
-            if known is None or known.refused:
-                self._channels[name] = Channel()
+        self._subscriptions.want(channels)
 
     def drop(self, channels: Iterable[str]) -> None:
         """Stop wanting channels."""
-        for name in channels:
-            if self._channels.pop(name, None) is not None and self._is_open:
-                self._unsubscribe.append(name)
+        self._subscriptions.drop(channels, is_open=self._is_open)
 
     def receive(self, frame: bytes, now: float) -> None:
         """Take a frame.  A frame that cannot be read changes nothing; the decoder buries it."""
@@ -132,8 +132,9 @@ class Session:
 
     def tick(self, now: float) -> None:
         """Let time pass: missed replies, silence, channels without a first frame, a new login."""
-        if not self._is_open:
+        if not self._is_open or now < self._checked_at + _CHECK_SECONDS:
             return
+        self._checked_at = now
         limits = self._limits
         for number, request in list(self._requests.items()):
             if now - request.sent_at >= _REPLY_SECONDS:
@@ -141,8 +142,10 @@ class Session:
                 self._miss_reply(request, now)
         if now - self._last_frame >= 2 * limits.heartbeat_seconds:
             self._fail(f"no frame and no heartbeat for {now - self._last_frame:.1f} s")
-        self._check_first_data(now)
-        self._check_silence(now)
+        self._subscriptions.check(now, is_locked=self.is_locked)
+        silent = self._subscriptions.seconds_silent(now)
+        if silent >= limits.data_silence_seconds and not self.is_locked:
+            self._fail(f"connected, but no data for {silent:.1f} s")
         if self._refresh_at is not None and now >= self._refresh_at:
             self._log_in(now)
         if now >= self._clock_at:
@@ -152,30 +155,34 @@ class Session:
     def outgoing(self, now: float) -> list[bytes]:
         """Return the frames to send now, as far as the credits go."""
         frames, self._ready = self._ready, []
-        if self._may_subscribe:
-            frames += self._changes("public/unsubscribe", self._unsubscribe, now)
-            waiting = [
-                name
-                for name, channel in self._channels.items()
-                if channel.accepted_at is None
-                and not channel.in_flight
-                and not channel.refused
-                and now >= channel.not_before
-            ]
-            frames += self._changes("public/subscribe", waiting, now)
+        if not self._may_subscribe:
+            return frames
+        subscriptions = self._subscriptions
+        while (names := subscriptions.to_leave()) and self._may_spend(now):
+            frames.append(self._change("public/unsubscribe", names, now))
+            subscriptions.leaving(names)
+        while (names := subscriptions.to_join(now)) and self._may_spend(now):
+            frames.append(self._change("public/subscribe", names, now))
+            subscriptions.joining(names)
         return frames
 
     def events(self) -> list[Event]:
         """Return what happened since the last call."""
-        events, self._events = self._events, []
+        events = self._events.copy()
+        self._events.clear()
         return events
 
     # -- what the owner may ask ------------------------------------------------------------------
 
     @property
+    def has_work(self) -> bool:
+        """Whether something is to be sent or told, so that the owner should not wait."""
+        return bool(self._ready or self._events)
+
+    @property
     def wanted(self) -> frozenset[str]:
         """Every channel that is asked for."""
-        return frozenset(self._channels)
+        return frozenset(self._subscriptions.channels)
 
     @property
     def is_complete(self) -> bool:
@@ -188,37 +195,37 @@ class Session:
             or channel.is_mute
             or channel.last_data is not None
             or (channel.accepted_at is not None and not speaks_at_once(name))
-            for name, channel in self._channels.items()
+            for name, channel in self._subscriptions.channels.items()
         )
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the exchange has locked a market or maintains itself: it may be silent."""
+        return bool(self._locked)
 
     @property
     def is_refused(self) -> bool:
         """Whether every channel is refused: nothing more will come of this session."""
-        return bool(self._channels) and all(it.refused for it in self._channels.values())
+        channels = self._subscriptions.channels
+        return bool(channels) and all(channel.refused for channel in channels.values())
 
     @property
     def unaccepted(self) -> dict[str, str]:
         """The channels that are not accepted on this socket, each with the reason."""
         return {
             name: channel.problem or "not answered"
-            for name, channel in self._channels.items()
+            for name, channel in self._subscriptions.channels.items()
             if channel.accepted_at is None
         }
 
     def has_data(self, name: str) -> bool:
         """Tell whether a channel is wanted here and has spoken on this socket."""
-        channel = self._channels.get(name)
+        channel = self._subscriptions.channels.get(name)
         return channel is not None and channel.last_data is not None
 
     def silent_channels(self, seconds: float, now: float) -> list[tuple[str, float]]:
-        """Return the tickers without data for so long, with the time of their last data."""
-        return [
-            (name, channel.last_data)
-            for name, channel in self._channels.items()
-            if channel.last_data is not None
-            and now - channel.last_data >= seconds
-            and family_of(name) is Family.TICKER
-        ]
+        """Return the tickers and indices without data for so long, with their last data's time."""
+        return self._subscriptions.silent(seconds, now)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -238,19 +245,11 @@ class Session:
         body = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
         return msgspec.json.encode(body)
 
-    def _changes(self, method: str, names: list[str], now: float) -> list[bytes]:
-        """Return subscribe or unsubscribe requests in chunks, as far as the credits go."""
-        frames = []
-        remaining = list(names)
-        while remaining and self._subscribe_credits.take(_SUBSCRIBE_PRICE, now):
-            chunk, remaining = tuple(remaining[: self._chunk]), remaining[self._chunk :]
-            frames.append(self._request(method, {"channels": list(chunk)}, now, chunk))
-            for name in chunk:
-                if name in self._channels and method == "public/subscribe":
-                    self._channels[name].in_flight = True
-        if method == "public/unsubscribe":
-            self._unsubscribe = remaining
-        return frames
+    def _may_spend(self, now: float) -> bool:
+        return self._subscribe_credits.take(_SUBSCRIBE_PRICE, now)
+
+    def _change(self, method: str, names: list[str], now: float) -> bytes:
+        return self._request(method, {"channels": names}, now, tuple(names))
 
     def _log_in(self, now: float) -> None:
         self._refresh_at = None
@@ -268,21 +267,33 @@ class Session:
         self._send("public/auth", params, now)
 
     def _take_data(self, name: str, data: msgspec.Raw, now: float) -> None:
-        self._last_data = now
-        channel = self._channels.get(name)
-        if channel is not None:
-            channel.last_data = now
-            channel.is_mute = False
-            if channel.accepted_at is None:  # data may come before the reply
-                channel.accepted_at = now
-        if family_of(name) is Family.LIFECYCLE:
+        self._subscriptions.take_data(name, data, now)
+        family = family_of(name)
+        if family is Family.TRADES:
+            for hole in self._trades.take(data):
+                detail = f"trade_seq {hole.first_seq} to {hole.last_seq}"
+                self._events.append(Event("trades_missing", detail, (name,), hole))
+        elif family is Family.LIFECYCLE:
             self._events.append(Event("lifecycle", name, (name,), bytes(data)))
+            lock = lock_of(data) if name == "platform_state" else None
+            if lock is not None:
+                self._take_lock(lock[0], now, is_locked=lock[1])
+
+    def _take_lock(self, market: str, now: float, *, is_locked: bool) -> None:
+        if is_locked:
+            self._locked.add(market)
+        else:
+            self._locked.discard(market)
+            self._subscriptions.excuse_silence(now)
+        self._events.append(Event("lock", market, (), is_locked))
 
     def _take_reply(self, request: Request, envelope: Envelope, now: float) -> None:
         if envelope.error is not None:
             self._take_error(request, envelope.error, now)
         elif request.method == "public/subscribe":
             self._take_accepted(request, envelope.result, now)
+        elif request.method == "public/unsubscribe":
+            self._subscriptions.left(request.channels)
         elif request.method == "public/auth":
             self._take_login(envelope.result, now)
         elif request.method == "public/get_time":
@@ -293,15 +304,7 @@ class Session:
             accepted = frozenset(msgspec.json.decode(result, type=list[str]))
         except msgspec.DecodeError:
             accepted = frozenset()
-        for name in request.channels:
-            channel = self._channels.get(name)
-            if channel is None:
-                continue
-            channel.in_flight = False
-            if name in accepted:
-                channel.accepted_at = now
-            elif channel.last_data is None:
-                self._retry(name, channel, "the exchange left it out of its reply", now)
+        self._subscriptions.accept(request.channels, accepted, now)
 
     def _take_error(self, request: Request, error: ReplyError, now: float) -> None:
         rule = rule_of(error.code)
@@ -319,18 +322,10 @@ class Session:
         if rule.reaction is Reaction.LOG_IN:
             self._refresh_token = ""
             self._log_in(now)
-        is_alone = len(request.channels) == 1
-        if rule.reaction is Reaction.SPLIT and not is_alone:
-            self._chunk = max(1, len(request.channels) // 2)
-        for name in request.channels:
-            channel = self._channels.get(name)
-            if channel is None:
-                continue
-            channel.in_flight = False
-            if rule.reaction is Reaction.REFUSE or (rule.reaction is Reaction.SPLIT and is_alone):
-                self._refuse(name, channel, detail)
-            elif rule.reaction is not Reaction.SPLIT:
-                self._retry(name, channel, detail, now, forever=True)
+        if request.method == "public/unsubscribe":
+            self._subscriptions.left(request.channels)
+        else:
+            self._subscriptions.answer_error(request.channels, rule.reaction, detail, now)
 
     def _take_login(self, result: msgspec.Raw, now: float) -> None:
         try:
@@ -357,57 +352,10 @@ class Session:
         if request.method == "public/auth":
             self._fail(f"no reply to the login within {_REPLY_SECONDS:.0f} s")
             return
-        for name in request.channels:
-            channel = self._channels.get(name)
-            if channel is not None and channel.in_flight:
-                channel.in_flight = False
-                if channel.last_data is None:
-                    self._retry(name, channel, "no reply to subscribe", now, forever=True)
-
-    def _retry(
-        self, name: str, channel: Channel, detail: str, now: float, *, forever: bool = False
-    ) -> None:
-        channel.attempts += 1
-        if channel.attempts >= self._limits.attempts and not forever:
-            self._refuse(name, channel, detail)
-            return
-        channel.accepted_at = None
-        channel.problem = detail
-        channel.not_before = now + min(_LARGEST_RETRY_SECONDS, 0.5 * 2**channel.attempts)
-
-    def _refuse(self, name: str, channel: Channel, detail: str) -> None:
-        channel.refused = True
-        channel.problem = detail
-        self._events.append(Event("refused", detail, (name,)))
-
-    def _check_first_data(self, now: float) -> None:
-        for name, channel in self._channels.items():
-            waiting = channel.accepted_at is not None and channel.last_data is None
-            if not waiting or channel.is_mute or not speaks_at_once(name):
-                continue
-            if now - (channel.accepted_at or now) < self._limits.first_data_seconds:
-                continue
-            channel.attempts += 1
-            if channel.attempts >= self._limits.attempts:
-                channel.is_mute = True
-                detail = f"accepted, but silent for {channel.attempts} attempts"
-                self._events.append(Event("mute", detail, (name,)))
-            else:
-                self._unsubscribe.append(name)
-                channel.accepted_at = None
-                channel.not_before = now + 1.0
-
-    def _check_silence(self, now: float) -> None:
-        speaking = [
-            channel.accepted_at
-            for name, channel in self._channels.items()
-            if channel.accepted_at is not None and not channel.is_mute and speaks_at_once(name)
-        ]
-        if not speaking:
-            return
-        since = max(min(speaking), self._last_data or 0.0)
-        if now - since >= self._limits.data_silence_seconds:
-            self._fail(f"connected, but no data for {now - since:.1f} s")
+        if request.method == "public/unsubscribe":
+            self._subscriptions.left(request.channels)
+        else:
+            self._subscriptions.miss_reply(request.channels, now)
 
     def _fail(self, reason: str, *, final: bool = False) -> None:
         if self.failure is None:

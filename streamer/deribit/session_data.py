@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from streamer.deribit.sequences import BookChain
+
 __all__ = ["Channel", "Credentials", "Event", "Login", "Request", "SessionLimits"]
 
 
@@ -24,8 +26,9 @@ class SessionLimits:
 
     channels_per_subscribe: int = 200
     heartbeat_seconds: int = 10
-    data_silence_seconds: float = 15.0
+    data_silence_seconds: float = 6.0
     first_data_seconds: float = 30.0
+    channel_silence_seconds: float = 30.0
     attempts: int = 3
 
 
@@ -36,13 +39,15 @@ class Event:
     Attributes
     ----------
     kind
-        lifecycle, refused, mute, error, clock or logged_in.
+        lifecycle, refused, mute, error, clock, logged_in, book_broken, book_whole, trades_missing
+        or lock.
     detail
         In words.
     channels
         That it is about.
     data
-        Bytes of a lifecycle message; milliseconds of a clock event.
+        Bytes of a lifecycle message; milliseconds of a clock event; the `Hole` of missing trades;
+        of a lock whether it is on; of a broken book when its last whole update came.
     """
 
     kind: str
@@ -72,6 +77,9 @@ class Channel:
     refused: bool = False
     problem: str = ""  # why it is not accepted
     is_mute: bool = False
+    is_leaving: bool = False  # its unsubscribe is not answered yet
+    chain: BookChain | None = None
+    needs_snapshot: bool = False  # the chain broke
 
 
 class Login(msgspec.Struct):

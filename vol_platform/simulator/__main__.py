@@ -67,7 +67,8 @@ def _serve_parser() -> argparse.ArgumentParser:
 def _serve_options(arguments: argparse.Namespace) -> ExchangeOptions:
     values = vars(arguments)
     chaos = {name: values.pop(name) for name in ChaosOptions.model_fields}
-    chaos["refuse_channels"] = tuple(filter(None, chaos["refuse_channels"].split(",")))
+    for name in ("refuse_channels", "lose_channels"):
+        chaos[name] = tuple(filter(None, chaos[name].split(",")))
     values["enforce_credits"] = not values.pop("no_credits")
     values["currencies"] = tuple(values["currencies"].split(","))
     return make_options(**values, chaos=chaos)

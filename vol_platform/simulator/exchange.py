@@ -325,6 +325,8 @@ class Exchange:
     def deliver(self, connection: Connection, channel: str, frame: bytes) -> None:
         """Queue a frame for one connection, after the faults that are switched on."""
         connection.sequence += 1
+        if any(text in channel for text in self.chaos.lose_channels):
+            return
         for each in disturb(
             self.chaos, self.options.seed, connection.number, connection.sequence, frame
         ):

@@ -18,7 +18,7 @@ from vol_platform.simulator.calls import (
     text,
 )
 from vol_platform.simulator.errors import RpcError, invalid_params
-from vol_platform.simulator.trades import Trade
+from vol_platform.simulator.trades import Trade, sequence_window
 from vol_platform.simulator.wire import TickerData, plain
 
 __all__ = ["MARKET_METHODS"]
@@ -160,13 +160,19 @@ def _trades_page(request: Request, trades: list[Trade]) -> Any:
     return {"trades": ordered[:count], "has_more": len(ordered) > count}
 
 
-def _trades_in_time(request: Request, chosen: list[str]) -> list[Trade]:
+def _trades_in_time(request: Request, chosen: list[str], only: str | None = None) -> list[Trade]:
     now = request.exchange.now_ms()
     start = max(integer(request.params, "start_timestamp", 0), now - _TRADE_HISTORY_MS)
     end = min(integer(request.params, "end_timestamp", now), now)
     found: list[Trade] = []
     for currency in chosen:
-        found += request.exchange.venue.trades(currency, start, end)
+        if only is not None and "start_seq" in request.params and "end_seq" in request.params:
+            # Only the times in which these can have happened: a day of a board is a lot of work.
+            first, last = integer(request.params, "start_seq"), integer(request.params, "end_seq")
+            source = request.exchange.venue.feeds[currency].source
+            after, until = sequence_window(source, only, first, last)
+            start, end = max(start, after), min(end, until)
+        found += request.exchange.venue.trades(currency, start, end, only)
     return sorted(found, key=_trade_time)
 
 
@@ -189,8 +195,7 @@ def _trades_by_instrument(request: Request) -> Any:
     currency = name.split("-", 1)[0]
     if currency not in request.exchange.venue.feeds:
         raise RpcError(10020, "invalid_or_unsupported_instrument")
-    trades = _trades_in_time(request, [currency])
-    return _trades_page(request, [t for t in trades if t["instrument_name"] == name])
+    return _trades_page(request, _trades_in_time(request, [currency], name))
 
 
 MARKET_METHODS: dict[str, Method] = {

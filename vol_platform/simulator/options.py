@@ -19,6 +19,8 @@ class ChaosOptions(BaseModel):
 
     drop_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Notifications silently lost (a gap in change_id and trade_seq)."""
+    lose_channels: tuple[str, ...] = ()
+    """Notifications of channels containing any of these texts are lost, all of them."""
     duplicate_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Notifications sent twice."""
     malformed_share: float = Field(default=0.0, ge=0.0, le=1.0)

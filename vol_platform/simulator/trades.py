@@ -19,7 +19,7 @@ from vol_platform.simulator.market import Market
 from vol_platform.simulator.quotes import option_quotes, round_to_ladder
 from vol_platform.simulator.tickers import TickerSource, never_traded
 
-__all__ = ["Trade", "trades_between"]
+__all__ = ["Trade", "sequence_window", "trades_between"]
 
 Trade = dict[str, Any]
 
@@ -54,7 +54,22 @@ def _moments(
     return rows[inside], slots[inside], times[inside]
 
 
-def trades_between(source: TickerSource, start_ms: int, end_ms: int) -> list[Trade]:
+def sequence_window(source: TickerSource, name: str, first: int, last: int) -> tuple[int, int]:
+    """Return the times (start, end] in which trades `first` to `last` of an instrument happen."""
+    market, board = source.market, source.board
+    row = board.row_of.get(name)
+    if row is not None:
+        slot_ms = int(_option_slots(market, board)[row])
+        base = int(board.creation_ms[row]) // slot_ms - 1
+    else:
+        slot_ms = _PERPETUAL_SLOT_MS if name.endswith("-PERPETUAL") else _FUTURE_SLOT_MS
+        base = _ORIGIN_MS // slot_ms
+    return (first + base) * slot_ms - 1, (last + base + 1) * slot_ms
+
+
+def trades_between(
+    source: TickerSource, start_ms: int, end_ms: int, only: str | None = None
+) -> list[Trade]:
     """Return the trades of a board with start < time <= end (milliseconds), oldest first.
 
     Parameters
@@ -63,14 +78,20 @@ def trades_between(source: TickerSource, start_ms: int, end_ms: int) -> list[Tra
         Tickers of the board; trades happen at its quotes.
     start_ms, end_ms
         Cut to the board's own day.
+    only
+        Of this instrument alone.
     """
     market, board = source.market, source.board
     start_ms, end_ms = max(start_ms, board.start_ms), min(end_ms, board.end_ms - 1)
     if end_ms <= start_ms:
         return []
-    found = _option_trades(market, board, start_ms, end_ms)
+    found: list[Trade] = []
+    if only is None or only in board.row_of:
+        options = _option_trades(market, board, start_ms, end_ms)
+        found += [it for it in options if only is None or it["instrument_name"] == only]
     for number, future in enumerate(board.open_futures(start_ms)):
-        found += _future_trades(source, future, number, start_ms, end_ms)
+        if only is None or future.name == only:
+            found += _future_trades(source, future, number, start_ms, end_ms)
     return sorted(found, key=lambda trade: (trade["timestamp"], int(trade["trade_id"])))
 
 

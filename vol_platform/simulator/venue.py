@@ -126,14 +126,16 @@ class Venue:
             if row["expiration_timestamp"] == ended_ms
         ]
 
-    def trades(self, currency: str, start_ms: int, end_ms: int) -> list[Trade]:
+    def trades(
+        self, currency: str, start_ms: int, end_ms: int, only: str | None = None
+    ) -> list[Trade]:
         """Return trades with start <= time <= end of up to the last two boards, oldest first."""
         feed = self.feeds[currency]
         found: list[Trade] = []
         if start_ms <= feed.board.start_ms:
             ended = board_at(feed.market, feed.board.start_ms - 1)
-            found += trades_between(TickerSource(feed.market, ended), start_ms - 1, end_ms)
-        return found + trades_between(feed.source, start_ms - 1, end_ms)
+            found += trades_between(TickerSource(feed.market, ended), start_ms - 1, end_ms, only)
+        return found + trades_between(feed.source, start_ms - 1, end_ms, only)
 
     # ----------------------------------------------------------------- messages
 

@@ -136,3 +136,38 @@ def test_instruments_shows_the_newest_version_of_each(client: Client) -> None:
         }
         insert_frame(client, "options_metadata", pl.DataFrame(row, schema_overrides=kinds))
     assert query_frame(client, "SELECT state FROM instruments")["state"].to_list() == ["closed"]
+
+
+def test_completeness_is_the_share_of_six_second_slots_with_an_update(client: Client) -> None:
+    every_five = [quote(-60 + 5.03 * n + 0.1, bid="0.1") for n in range(12)]
+    insert(client, every_five)
+    insert(client, every_five)  # a second collector: nothing changes
+    insert(client, [quote(-60 + n, bid="0.1", name="BTC-2") for n in (0.001, 5.999, 6.001, 60)])
+    rows = client.query(
+        "SELECT instrument_name, completeness FROM quote_completeness "
+        "WHERE snapshot_ts = {at:DateTime('UTC')} ORDER BY instrument_name",
+        parameters={"at": NOON},
+    ).result_rows
+    assert rows == [("BTC-1", 1.0), ("BTC-2", 0.3)]
+
+
+def test_a_listed_option_without_any_update_counts_against_its_expiry(client: Client) -> None:
+    expiry = NOON + timedelta(days=3)
+    specifications = [
+        {"instrument_name": name, "currency": "BTC", "kind": kind, "expiry_ts": until,
+         "creation_ts": since, "content_checksum": 1, "seen_ts": NOON}
+        for name, kind, until, since in (
+            ("BTC-1", "option", expiry, NOON - timedelta(days=1)),
+            ("BTC-2", "option", expiry, None),
+            ("BTC-3", "option", expiry, NOON - timedelta(seconds=30)),  # just listed
+            ("BTC-4", "option", NOON - timedelta(days=1), None),  # expired
+            ("BTC-PERPETUAL", "perpetual", None, None),
+        )
+    ]  # fmt: skip
+    insert_frame(client, "options_metadata", pl.DataFrame(specifications))
+    insert(client, [quote(-60 + 6 * n + 1, bid="0.1") for n in range(5)])
+    rows = query_frame(
+        client,
+        "SELECT snapshot_ts, expiry_ts, listed, seen, completeness FROM expiry_completeness",
+    )
+    assert rows.rows() == [(NOON, expiry, 2, 1, 0.25)]

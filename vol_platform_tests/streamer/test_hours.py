@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamer.hours import HourKeeper, hours_of_ticks
+from streamer.segment import RecordKind
 from streamer.store import Store
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.support import ManualClock, streamer_settings, ticker_frame
@@ -33,6 +35,19 @@ class Live(Bench):
         stamp = HOUR + offset_ms
         self.time.now_ns = (stamp + 50) * 10**6
         assert self.spool.append(0, self.time.now_ns, connection_id, ticker_frame(timestamp=stamp))
+        segment = self.spool.roll()
+        assert segment is not None
+        self.writer.write(self.spool.seal(segment))
+
+    def bridge(self, offset_ms: int) -> None:
+        """Store one quote of a book summary that arrives now, from so long after the hour."""
+        summary = {
+            "instrument_name": "BTC-25DEC26-100000-C",
+            "creation_timestamp": HOUR + offset_ms,
+            "bid_price": 0.05,
+        }
+        body = msgspec.json.encode({"result": [summary]})
+        assert self.spool.append(RecordKind.BOOK_SUMMARY, self.time.now_ns, 0, body)
         segment = self.spool.roll()
         assert segment is not None
         self.writer.write(self.spool.seal(segment))
@@ -96,6 +111,24 @@ def test_late_ticks_close_an_hour_again_but_not_with_every_segment(live):
     live.time.seconds += 600
     live.tick(HOUR_MS + 8_000)
     assert live.closed() == [(0, "watermark", 1), (0, "watermark", 2)]
+
+
+def test_an_hour_that_was_closed_and_then_repaired_is_closed_again_for_that(live):
+    live.tick(1_000)
+    live.tick(HOUR_MS + 6_000)
+    live.restart()  # whichever process closed it
+    live.bridge(2_000)
+    live.tick(HOUR_MS + 7_000)
+    assert live.closed() == [(0, "watermark", 1), (0, "gap_repaired", 2)]
+    live.tick(HOUR_MS + 8_000)
+    assert len(live.closed()) == 2
+
+
+def test_an_hour_repaired_before_its_end_is_closed_once_by_the_watermark(live):
+    live.tick(1_000)
+    live.bridge(2_000)
+    live.tick(HOUR_MS + 6_000)
+    assert live.closed() == [(0, "watermark", 2)]
 
 
 def test_a_restart_remembers_the_hours_that_were_left_open(live):

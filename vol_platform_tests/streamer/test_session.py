@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from streamer.deribit.error_codes import Reaction, rule_of
+from streamer.deribit.platform import lock_of
+from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session import Session
 from streamer.deribit.session_data import Credentials, SessionLimits
 from vol_platform_tests.streamer.support import frame
@@ -367,12 +369,13 @@ def test_heartbeats_without_data_are_silence():
     talk = Talk(tickers(1))
     talk.accept_all()
     talk.data(tickers(1)[0])
-    for _ in range(15):
+    for _ in range(6):
+        assert talk.session.failure is None
         talk.session.receive(b'{"method":"heartbeat","params":{"type":"heartbeat"}}', talk.now)
         talk.pump(1.0)
-    assert "no data for 15.0 s" in str(talk.session.failure)
+    assert "no data for 6.0 s" in str(talk.session.failure)
     talk.pump(60.0)
-    assert "no data for 15.0 s" in str(talk.session.failure)  # the first cause is kept
+    assert "no data for 6.0 s" in str(talk.session.failure)  # the first cause is kept
 
 
 def test_trades_may_be_silent_for_ever():
@@ -401,7 +404,7 @@ def test_a_channel_without_a_first_frame_is_subscribed_anew_and_then_called_mute
 
 
 def test_a_silent_ticker_is_named_with_the_time_of_its_last_data():
-    talk = Talk([*tickers(2), "deribit_price_index.btc_usd"])
+    talk = Talk([*tickers(2), "book.BTC-PERPETUAL.100ms"])
     for channel in talk.session.wanted:
         talk.data(channel)
     talk.now += 31.0
@@ -449,3 +452,218 @@ def test_wanting_a_channel_twice_and_an_ordinary_ok_change_nothing():
     talk.session.want(tickers(1))
     assert talk.session.is_complete
     assert talk.pump(1.0) == []
+
+
+BOOK = "book.BTC-PERPETUAL.100ms"
+
+
+def change(number: int, before: int) -> dict:
+    return {"type": "change", "change_id": number, "prev_change_id": before}
+
+
+def snapshot(number: int) -> dict:
+    return {"type": "snapshot", "change_id": number}
+
+
+class BookTalk(Talk):
+    """A session with one book and one ticker, both accepted and speaking."""
+
+    def __init__(self, **options):
+        super().__init__([BOOK, *tickers(1)], **options)
+        self.accept_all()
+        self.say(snapshot(10))
+        self.data(tickers(1)[0])
+
+    def say(self, data: dict) -> None:
+        self.session.receive(frame(BOOK, data), self.now)
+
+    def of(self, method: str, requests: list[dict]) -> list[dict]:
+        return [request for request in requests if request["method"] == method]
+
+
+def test_a_whole_chain_asks_for_nothing():
+    talk = BookTalk()
+    for number in range(11, 30):
+        talk.say(change(number, number - 1))
+    talk.say(change(29, 28))  # the last one twice
+    assert talk.pump() == []
+    assert talk.kinds() == []
+
+
+def test_a_broken_book_alone_is_subscribed_anew_and_is_whole_with_its_snapshot():
+    talk = BookTalk()
+    talk.now += 2.0
+    talk.say(change(13, 12))
+    (broken,) = talk.session.events()
+    assert (broken.kind, broken.channels, broken.data) == ("book_broken", (BOOK,), 100.0)
+    assert broken.detail == "expected to follow change_id 10, but follows change_id 12"
+    (leave,) = talk.pump()
+    assert (leave["method"], leave["params"]) == ("public/unsubscribe", {"channels": [BOOK]})
+    talk.say(change(14, 13))  # still of the old subscription
+    assert talk.pump() == []
+    talk.reply(leave, [BOOK])
+    (join,) = talk.pump()
+    assert (join["method"], join["params"]) == ("public/subscribe", {"channels": [BOOK]})
+    talk.reply(join, [BOOK])
+    assert talk.kinds() == []
+    talk.say(snapshot(20))
+    talk.say(change(21, 20))
+    assert talk.kinds() == ["book_whole"]
+    assert talk.session.is_complete
+    assert talk.pump() == []
+
+
+def test_a_book_whose_snapshot_is_lost_is_asked_for_until_it_comes():
+    talk = BookTalk()
+    talk.say(change(13, 12))
+    joins = 0
+    for _ in range(100):
+        talk.data(tickers(1)[0])
+        for request in talk.pump(1.0):
+            channels = request["params"].get("channels", [])
+            talk.reply(request, channels)
+            joins += request["method"] == "public/subscribe"
+            if request["method"] == "public/subscribe":
+                talk.say(change(50 + joins, 49 + joins))
+    assert joins == 4  # at once, then every thirty seconds
+    assert talk.kinds() == ["book_broken"]
+
+
+def test_a_book_broken_when_the_socket_is_lost_is_whole_with_the_next_snapshot():
+    talk = BookTalk()
+    talk.say(change(13, 12))
+    assert talk.kinds() == ["book_broken"]
+    talk.session.open(talk.now)
+    talk.accept_all()
+    talk.say(snapshot(90))
+    assert talk.kinds() == ["book_whole"]
+
+
+@pytest.mark.parametrize("answer", ["error", "silence"])
+def test_an_unsubscribe_without_a_good_answer_does_not_hold_the_book_up(answer):
+    talk = BookTalk()
+    talk.say(change(13, 12))
+    (leave,) = talk.pump()
+    if answer == "error":
+        talk.refuse(leave, 11050)
+        requests = talk.pump()
+    else:
+        requests = []
+        for _ in range(11):
+            talk.data(tickers(1)[0])
+            requests += talk.pump(1.0)
+    assert len(talk.of("public/subscribe", requests)) == 1
+
+
+def test_a_broken_book_that_is_dropped_meanwhile_is_only_unsubscribed():
+    talk = BookTalk()
+    talk.say(change(13, 12))
+    talk.session.drop([BOOK])
+    (leave,) = talk.pump()
+    talk.reply(leave, [BOOK])
+    assert talk.pump(5.0) == []
+
+
+def test_a_ticker_that_falls_silent_is_subscribed_anew_every_half_minute():
+    loud, quiet = tickers(2)
+    talk = Talk([loud, quiet, BOOK])
+    talk.accept_all()
+    talk.data(quiet)
+    talk.data(BOOK)
+    for _ in range(75):
+        talk.data(loud)
+        for request in talk.pump(1.0):
+            talk.reply(request, request["params"].get("channels", "ok"))
+    renewed = [r["params"]["channels"] for r in talk.requests("public/unsubscribe")]
+    assert renewed == [[quiet], [quiet]]
+    assert talk.session.is_complete
+
+
+def test_a_locked_exchange_may_be_silent():
+    talk = Talk([*tickers(1), "platform_state", "trades.option.BTC.100ms"])
+    talk.accept_all()
+    talk.data(tickers(1)[0])
+    for locked in (True, False):
+        state = {"price_index": "btc_usd", "locked": locked}
+        talk.session.receive(frame("platform_state", state), talk.now)
+        events = [event for event in talk.session.events() if event.kind == "lock"]
+        assert [(event.detail, event.data) for event in events] == [("btc_usd", locked)]
+        assert talk.session.is_locked is locked
+        for _ in range(40 if locked else 20):
+            talk.session.receive(b"{}", talk.now)
+            talk.pump(1.0)
+        assert (talk.session.failure is None) is locked
+    assert talk.requests("public/unsubscribe") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "lock"),
+    [
+        ({"maintenance": True}, ("*", True)),
+        ({"price_index": "eth_usd", "locked": "false"}, ("eth_usd", False)),
+        ({"price_index": "eth_usd", "locked": "partial"}, ("eth_usd", True)),
+        ({"allow_unauthenticated_public_requests": False}, None),
+        ([1], None),
+    ],
+)
+def test_every_form_of_platform_state_is_understood(state, lock):
+    assert lock_of(msgspec.json.encode(state)) == lock
+    talk = Talk(["platform_state"])
+    talk.session.receive(frame("platform_state", state), talk.now)
+    assert talk.kinds() == (["lifecycle"] if lock is None else ["lifecycle", "lock"])
+
+
+def test_missing_trades_are_noticed_whichever_session_saw_the_last():
+    watch = TradeWatch()
+    channel = "trades.option.BTC.100ms"
+    for numbers in ([1, 2], [5]):
+        session = Session(LIMITS, None, watch)
+        session.want([channel])
+        session.open(0.0)
+        trades = [
+            {"instrument_name": "BTC-25DEC26-1-C", "trade_seq": it, "timestamp": it}
+            for it in numbers
+        ]
+        session.receive(frame(channel, trades), 1.0)
+        events = session.events()
+    (event,) = events
+    assert (event.kind, event.channels) == ("trades_missing", (channel,))
+    assert event.detail == "trade_seq 3 to 4"
+    assert event.data.count == 2
+
+
+def test_raw_channels_and_others_never_share_a_request():
+    raw = ["book.BTC-PERPETUAL.raw", "ticker.BTC-PERPETUAL.raw"]
+    talk = Talk([raw[0], *tickers(2), raw[1]])
+    talk.pump()
+    asked = [r["params"]["channels"] for r in talk.requests("public/subscribe")]
+    assert asked == [raw, tickers(2)]
+
+
+def test_a_refusal_of_raw_gives_up_the_raw_channels_alone():
+    talk = Talk(tickers(1))
+    (request,) = [r for r in talk.pump() if r["method"] == "public/subscribe"]
+    talk.refuse(request, 13778)
+    assert talk.kinds() == ["error"]
+    assert [r["method"] for r in talk.pump(1.5)] == ["public/subscribe"]
+
+
+def test_it_says_whether_it_has_something_to_send():
+    talk = Talk()
+    assert talk.session.has_work
+    talk.pump()
+    assert not talk.session.has_work
+
+
+def test_a_session_that_got_nothing_says_why():
+    unasked, refused = tickers(2)
+    talk = Talk([refused])
+    for _ in range(LIMITS.attempts):
+        for request in talk.pump(5.0):
+            if request["method"] == "public/subscribe":
+                talk.reply(request, [])
+    assert talk.session.is_refused
+    talk.session.want([unasked])
+    assert not talk.session.is_refused
+    left_out = "the exchange left it out of its reply"
+    assert talk.session.unaccepted == {refused: left_out, unasked: "not answered"}
