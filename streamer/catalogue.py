@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from streamer.decode import specification_checksum
 from streamer.deribit.instruments import market_of
 from streamer.deribit.messages import Instrument
+from streamer.selection import AT_THE_MONEY, choose_books, choose_expiries
 from streamer.settings import StreamerSettings
 
 __all__ = ["Catalogue", "listing_currency"]
@@ -32,7 +33,7 @@ class Catalogue:
     Parameters
     ----------
     settings
-        Markets, interval, and whether trades, books and DVOL are wanted.
+        Markets, expiries, interval, and which trades, books and indices are wanted.
     all_offered
         Every instrument of every market, with its trades and its book.
 
@@ -48,6 +49,7 @@ class Catalogue:
         self.markets = ("any",) if all_offered else settings.currencies
         self._instruments: dict[str, Instrument] = {}
         self._specifications: dict[str, int] = {}
+        self._prices: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._instruments)
@@ -61,13 +63,24 @@ class Catalogue:
             Whether an instrument is new or its specification changed, so that the list is worth
             storing.
         """
-        current = {
-            instrument.instrument_name: instrument
+        offered = [
+            instrument
             for instrument in listed
             if (self._all_offered or market_of(instrument.instrument_name) == market)
             and instrument.kind in _STREAMED_KINDS
             and instrument.is_active
-        }
+        ]
+        if not self._all_offered:
+            options = [it for it in offered if it.kind == "option"]
+            expiries = choose_expiries(
+                self._settings.expiries, (it.expiration_timestamp or 0 for it in options)
+            )
+            offered = [
+                it
+                for it in offered
+                if it.kind != "option" or (it.expiration_timestamp or 0) in expiries
+            ]
+        current = {instrument.instrument_name: instrument for instrument in offered}
         kept = {
             name: instrument
             for name, instrument in self._instruments.items()
@@ -93,16 +106,49 @@ class Catalogue:
             channels += [f"trades.{name}.{interval}" for name in names]
             return [*channels, "platform_state"]
         for market in settings.currencies:
-            if settings.volatility_index and market in _DVOL_MARKETS:
-                channels.append(f"deribit_volatility_index.{_DVOL_MARKETS[market]}")
-            currency = listing_currency(market)
-            if settings.trades:
-                channels.append(f"trades.option.{currency}.{interval}")
-                channels.append(f"trades.future.{currency}.{interval}")
-            channels.append(f"instrument.state.any.{currency}")
-        channels += [f"book.{name}.{interval}" for name in settings.books]
+            channels += self._channels_of(market, [it for it in ordered if _is_of(it, market)])
         channels.append("platform_state")
         return list(dict.fromkeys(channels))
+
+    @property
+    def priced_indices(self) -> list[str]:
+        """The indices whose price is needed to choose at-the-money books."""
+        if not any(role.startswith(AT_THE_MONEY) for role in self._settings.books):
+            return []
+        options = (it for it in self._instruments.values() if it.kind == "option")
+        return sorted({it.price_index for it in options if it.price_index})
+
+    def note_price(self, index_name: str, price: float) -> None:
+        """Take the price of an index."""
+        self._prices[index_name] = price
+
+    def _channels_of(self, market: str, listed: list[Instrument]) -> list[str]:
+        settings = self._settings
+        interval = settings.interval
+        channels = []
+        if settings.volatility_index and market in _DVOL_MARKETS:
+            channels.append(f"deribit_volatility_index.{_DVOL_MARKETS[market]}")
+        currency = listing_currency(market)
+        if settings.trades:
+            channels.append(f"trades.option.{currency}.{interval}")
+            channels.append(f"trades.future.{currency}.{interval}")
+        channels.append(f"instrument.state.any.{currency}")
+        if settings.mark_prices:
+            indices = {it.price_index or _usual_index(it) for it in listed if it.kind == "option"}
+            channels += [f"markprice.options.{index}" for index in sorted(indices)]
+        perpetuals = choose_books(["perpetual"], listed, {})
+        if settings.perpetual_interest:
+            channels += [f"perpetual.{name}.{interval}" for name in perpetuals]
+        names = [name for name in settings.books if market_of(name) == market]
+        names += choose_books(settings.books, listed, self._prices)
+        return channels + [self._book_channel(name) for name in names]
+
+    def _book_channel(self, name: str) -> str:
+        interval, depth = self._settings.interval, self._settings.book_depth
+        if depth == "full":
+            return f"book.{name}.{interval}"
+        # Grouped books have no raw interval.
+        return f"book.{name}.none.{depth}.{'100ms' if interval == 'raw' else interval}"
 
     def has(self, instrument_name: str) -> bool:
         """Tell whether an instrument is streamed."""
@@ -124,6 +170,10 @@ class Catalogue:
         instrument = self._instruments.get(instrument_name)
         expiry = None if instrument is None else instrument.expiration_timestamp
         return expiry is not None and wall_ms >= expiry
+
+
+def _is_of(instrument: Instrument, market: str) -> bool:
+    return market_of(instrument.instrument_name) == market
 
 
 def _usual_index(instrument: Instrument) -> str:

@@ -92,5 +92,15 @@ class Lister:
         if has_news:
             self._keep(RecordKind.INSTRUMENTS, body)
         if self._on_channels is not None:
+            await self._ask_prices()
             self._on_channels(self._catalogue.channels())
         return True
+
+    async def _ask_prices(self) -> None:
+        for index_name in self._catalogue.priced_indices:
+            try:
+                price = await self._rest.get_index_price(index_name)
+            except ExchangeError as error:
+                _log.warning("price_failed", index=index_name, error=str(error))
+            else:
+                self._catalogue.note_price(index_name, price)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,10 +70,22 @@ class StreamerSettings(BaseSettings):
     """With a key the collector logs in and may take the raw interval."""
     interval: str = Field(default="100ms", pattern=r"^(raw|100ms|agg2)$")
     currencies: tuple[str, ...] = ("BTC",)
-    trades: bool = False
+    expiries: tuple[Annotated[str, Field(pattern=r"^(all|monthlies|next:[1-9]\d*)$")], ...] = (
+        "all",
+    )
+    """Options of which expiries: all, monthlies, next:N; of several rules the union."""
+    trades: bool = True
     """Also take trades of options and futures."""
     books: tuple[str, ...] = ()
-    """Instruments whose order books are taken, for example BTC-PERPETUAL."""
+    """Whose order books are taken: perpetual, front_future, at_the_money:N (of the N nearest
+    expiries the two strikes around the index), or names such as BTC-PERPETUAL."""
+    book_depth: Literal["full", "1", "10", "20"] = "full"
+    """full: the whole book, as a snapshot and changes whose chain is followed; a number: the best
+    levels, as full pictures."""
+    mark_prices: bool = False
+    """Also take the marks of all options of a market in one channel (markprice.options)."""
+    perpetual_interest: bool = False
+    """Also take the interest of perpetuals (perpetual.…)."""
     volatility_index: bool = True
     collector: str = Field(default_factory=_default_collector, pattern=r"^[A-Za-z0-9_]+$")
     spool_directory: Path = Path(".vol/spool")

@@ -22,6 +22,10 @@ _POOL = 45_000.0  # of 50,000
 _REFILL_PER_SECOND = 9_000.0  # of 10,000
 
 
+class _IndexPrice(msgspec.Struct):
+    index_price: float
+
+
 class RestClient:
     """Asks the exchange over HTTP.
 
@@ -76,6 +80,21 @@ class RestClient:
             No answer, or an error.
         """
         return await self._get("public/get_last_trades_by_instrument", parameters)
+
+    async def get_index_price(self, index_name: str) -> float:
+        """Return the price of an index.
+
+        Raises
+        ------
+        ExchangeError
+            No answer, an error, or an answer that cannot be read.
+        """
+        body = await self._get("public/get_index_price", {"index_name": index_name})
+        try:
+            answer = msgspec.json.decode(body, type=RestAnswer)
+            return msgspec.json.decode(answer.result, type=_IndexPrice).index_price
+        except msgspec.DecodeError as error:
+            raise ExchangeError(f"the price of {index_name} cannot be read: {error}") from None
 
     async def get_time(self) -> int:
         """Return the exchange's time, milliseconds since the epoch.

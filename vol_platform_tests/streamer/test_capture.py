@@ -133,7 +133,9 @@ def instrument(name: str, kind: str = "option", **more) -> Instrument:
 
 
 def test_the_catalogue_follows_listings_and_forgets_what_expired():
-    catalogue = Catalogue(StreamerSettings(currencies=("BTC",), books=("BTC-PERPETUAL",)))
+    catalogue = Catalogue(
+        StreamerSettings(currencies=("BTC",), books=("BTC-PERPETUAL",), trades=False)
+    )
     first = instrument("BTC-25DEC26-1-C", expiration_timestamp=2_000)
     others = [
         instrument("BTC-PERPETUAL", "future", price_index="btc_usd"),
