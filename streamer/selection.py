@@ -83,7 +83,8 @@ def choose_books(
 
 
 def _at_the_money(options: list[Instrument], prices: Mapping[str, float]) -> list[str]:
-    price = next((prices[it.price_index] for it in options if it.price_index in prices), None)
+    indices = {it.price_index for it in options if it.price_index}
+    price = next((prices[index] for index in indices if index in prices), None)
     if price is None:
         return []
     strikes = sorted({it.strike for it in options if it.strike is not None})
