@@ -178,7 +178,7 @@ def test_readers_may_not_write_and_the_streamer_may_not_change_tables(
 ) -> None:
     grants = {
         user.tag: " ".join(query.text or "" for query in user.iter("query"))
-        for user in users.find("users") or []
+        for user in users.findall("users/*")
     }
     for reader in ("grafana", "analyst"):
         assert not re.search(r"INSERT|ALTER|DROP|CREATE|TRUNCATE", grants[reader])
