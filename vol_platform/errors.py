@@ -8,6 +8,7 @@
     │   ├── StoreLockedError  another process owns the data directory
     │   ├── MigrationError    a migration failed or was changed after it ran
     │   └── SqlModelError     a SQL model is wrong; the text begins with file and line
+    ├── ArchiveError         the archive on S3 could not be written, read or trusted
     ├── ImportFileError       a board or capture could not be read
     ├── DerivationError       a derivation got frames it cannot work with
     ├── AlertError            a message could not be delivered to somebody who should get it
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 __all__ = [
     "AlertError",
+    "ArchiveError",
     "DerivationError",
     "ImportFileError",
     "LocalStackError",
@@ -57,6 +59,10 @@ class MigrationError(StoreError):
 
 class SqlModelError(StoreError):
     """A SQL model is wrong; the text begins with its file and line."""
+
+
+class ArchiveError(VolError):
+    """The archive on S3 could not be written, read or trusted."""
 
 
 class ImportFileError(VolError):

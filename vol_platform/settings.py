@@ -74,6 +74,8 @@ class S3Settings(_Section):
     access_key: SecretStr = SecretStr("")
     secret_key: SecretStr = SecretStr("")
     region: str = "us-east-1"
+    raw_frames_directory: Path | None = None
+    """Folder of the streamer's raw frame files; None archives rows alone."""
 
 
 class ExchangeSettings(_Section):

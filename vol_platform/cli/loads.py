@@ -1,8 +1,8 @@
-"""Commands that load what people keep in files: interest-rate curves, positions."""
+"""Commands that load what people keep in files, and the archive: to S3 and back."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +49,64 @@ def positions(
     print(f"loaded {path}: {rows:,} positions from {moment:%Y-%m-%d %H:%M} UTC on")
 
 
+def _days(first: str, last: str | None) -> list[date]:
+    try:
+        begin, end = date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError:
+        raise typer.BadParameter(f"must be days like 2026-06-05, were {first} {last}") from None
+    if end < begin:
+        raise typer.BadParameter(f"the last day must not be before the first, was {last}")
+    return [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
+
+
+def archive(
+    first: Annotated[str, typer.Argument(help="First day, UTC, like 2026-06-05.")],
+    last: Annotated[str | None, typer.Argument(help="Last day; default: only the first.")] = None,
+) -> None:
+    """Write days of raw rows to S3 as Parquet, read them back, compare, then say so."""
+    from vol_platform.local.running import settings_of_running_stack
+    from vol_platform.store.archive import archive_day
+    from vol_platform.store.client import connect
+    from vol_platform.store.object_store import Bucket
+
+    settings = settings_of_running_stack()
+    with connect(settings) as client:
+        for day in _days(first, last):
+            frames = settings.s3.raw_frames_directory
+            manifest = archive_day(client, Bucket(settings.s3), day, frames=frames)
+            rows = sum(part.rows for part in manifest.parts)
+            size = sum(part.bytes for part in manifest.parts)
+            print(f"archived {day}: {rows:,} rows, {len(manifest.parts)} objects, {size:,} bytes")
+
+
+def restore(
+    first: Annotated[str, typer.Argument(help="First day, UTC, like 2026-06-05.")],
+    last: Annotated[str | None, typer.Argument(help="Last day; default: only the first.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Database that was archived; default: the own one.")
+    ] = None,
+    frames: Annotated[Path | None, typer.Option(help="Folder for the raw frames.")] = None,
+) -> None:
+    """Put archived days back into the store; every checksum must agree."""
+    from vol_platform.local.running import settings_of_running_stack
+    from vol_platform.store.archive import restore_day
+    from vol_platform.store.client import connect
+    from vol_platform.store.migrate import migrate
+    from vol_platform.store.object_store import Bucket
+
+    settings = settings_of_running_stack()
+    migrate(settings)
+    with connect(settings) as client:
+        for day in _days(first, last):
+            manifest = restore_day(
+                client, Bucket(settings.s3), day, database=database, frames=frames
+            )
+            print(f"restored {day}: {sum(part.rows for part in manifest.parts):,} rows, verified")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command(rich_help_panel=_PANEL)(rates)
     app.command(rich_help_panel=_PANEL)(positions)
+    app.command(rich_help_panel=_PANEL)(archive)
+    app.command(rich_help_panel=_PANEL)(restore)

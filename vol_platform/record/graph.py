@@ -3,6 +3,12 @@
 import dagster as dg
 
 from vol_platform.record.alert_sensor import alert_sensor, run_failure_alert
+from vol_platform.record.archive_assets import (
+    archive_assets,
+    archive_checks,
+    archive_job,
+    archive_schedule,
+)
 from vol_platform.record.assets import record_assets
 from vol_platform.record.automation import automation_sensor
 from vol_platform.record.feed_checks import feed_checks, feed_sensor
@@ -29,8 +35,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     record = record_assets(settings, partitions)
     models = hourly_model_assets(settings, partitions)
     whole = history_assets()
-    checks = feed_checks()
+    checks = [*feed_checks(), *archive_checks()]
     maintenance, history = maintenance_job(), history_job()
+    archive = archive_assets(settings)
+    archiving = archive_job()
     watched = [
         *record.check_keys,
         *models.check_keys,
@@ -38,11 +46,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         *(key for check in checks for key in check.check_keys),
     ]
     return dg.Definitions(
-        assets=[*raw_assets(partitions), record, models, whole],
+        assets=[*raw_assets(partitions), record, models, whole, archive],
         asset_checks=checks,
         jobs=[
             maintenance,
             history,
+            archiving,
             dg.define_asset_job(
                 "record_hours",
                 selection=hourly_selection(),
@@ -50,7 +59,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 tags={"dagster/max_runtime": "7200"},
             ),
         ],
-        schedules=[maintenance_schedule(maintenance), history_schedule(history)],
+        schedules=[
+            maintenance_schedule(maintenance),
+            history_schedule(history),
+            archive_schedule(settings, archiving),
+        ],
         sensors=[
             automation_sensor(),
             ingest_sensor(settings),
