@@ -103,10 +103,10 @@ class RecordSettings(_Section):
     automation_window_hours: int = Field(default=6, ge=1)
     """A closed hour this young is finalised by the automation condition, an older one by a run
     that the ingest sensor requests."""
-    hours_per_run: int = Field(default=24, ge=1, le=744)
-    """A backfill puts this many hours into one run."""
-    hours_per_publish: int = Field(default=6, ge=1, le=24)
-    """Hours that are held in memory and published together."""
+    hours_per_run: int = Field(default=744, ge=1, le=8784)
+    """A backfill puts this many hours into one run: a month."""
+    processes: int = Field(default=2, ge=1, le=64)
+    """Processes that share the days of a run; a run of one day takes one."""
     feed_stale_seconds: float = Field(default=60.0, gt=0)
     """A market without a quote for longer than this is a failed check and an alert."""
     run_retention_days: int = Field(default=30, ge=1)

@@ -220,7 +220,7 @@ REGISTRY: tuple[Derivation, ...] = (
         function=variance_index,
         columns=VARIANCE_INDEX_COLUMNS,
         key=("snapshot_ts", "currency", "days"),
-        code_version="1",
+        code_version="2",
         checks=VARIANCE_INDEX_CHECKS,
     ),
 )

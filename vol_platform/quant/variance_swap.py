@@ -15,8 +15,9 @@ Deribit does not publish DVOL's formula in full; this index is ours, tracks DVOL
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +33,7 @@ DAYS_PER_YEAR = 365.0
 TAIL_DEVIATIONS = 8.0  # the integral beyond is below 1e-14 of the variance
 LONGEST_TAIL = 200.0  # of log-moneyness; wings at Lee's bound never die
 PANELS = 6
+_BEFORE_TAIL = 2  # cuts that are always made, whatever the smile
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
@@ -84,20 +86,19 @@ class _BoardLike(Protocol):
     def fit_quotes(self) -> object: ...
 
 
-def _strip(surface: SmileSurface, years: float, low: float, high: float) -> float:
-    """Integrate 2 c(k) exp(-k) dk from `low` to `high` (log-moneyness)."""
-    total = 0.0
-    for start, end in ((low, min(high, 0.0)), (max(low, 0.0), high)):
-        if not end > start:
-            continue
-        edges = np.linspace(start, end, PANELS + 1)
-        half = 0.5 * np.diff(edges)[:, None]
-        k = (edges[:-1, None] + half * (NODES + 1.0)).ravel()
-        weights = (half * WEIGHTS).ravel()
-        vol = np.sqrt(np.maximum(surface.total_variance(k, years), 0.0))
-        value = price(1.0, np.exp(k), 1.0, vol, k > 0.0)
-        total += float(np.sum(2.0 * value * np.exp(-k) * weights))
-    return total
+Variance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _strips(variance: Variance, cuts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integrate 2 c(k) exp(-k) dk between each two neighbours of `cuts`, of which one is 0."""
+    edges = np.linspace(cuts[:-1], cuts[1:], PANELS + 1, axis=1)
+    half = 0.5 * np.diff(edges)[:, :, None]
+    k = edges[:, :-1, None] + half * (NODES + 1.0)
+    flat = k.ravel()
+    vol = np.sqrt(np.maximum(variance(flat), 0.0))
+    value = 2.0 * price(1.0, np.exp(flat), 1.0, vol, flat > 0.0) * np.exp(-flat)
+    weighted = value.reshape(k.shape) * (half * WEIGHTS)
+    return np.asarray(weighted.reshape(cuts.size - 1, -1).sum(axis=1))
 
 
 def expiry_variance(
@@ -137,22 +138,25 @@ def expiry_variance(
     if not expiry_years > 0.0:
         raise QuantError(f"expiry_years must be > 0, was {expiry_years:g}")
     low, high = quoted if quoted is not None else _quoted_range(surface, expiry_years)
-    deviation = float(np.sqrt(surface.total_variance(np.zeros(1), expiry_years)[0]))
+    variance = partial(_at_maturity, surface, expiry_years)
+    deviation = float(np.sqrt(variance(np.zeros(1))[0]))
     if not deviation > 0.0:
         return ExpiryVariance(expiry_years, math.nan, math.nan)
-    reach = [_reach(surface, expiry_years, deviation, sign) for sign in (-1.0, 1.0)]
-    cuts = np.unique(np.concatenate((-np.array(reach[0]), [0.0], reach[1], (low, high))))
+    reach = [_reach(variance, deviation, sign) for sign in (-1.0, 1.0)]
+    cuts = np.unique(np.concatenate((-reach[0], [0.0], reach[1], (low, high))))
     cuts = cuts[np.isfinite(cuts)]
-    total = within = 0.0
-    for start, end in itertools.pairwise(cuts):
-        part = _strip(surface, expiry_years, float(start), float(end))
-        total += part
-        if start >= low and end <= high:
-            within += part
-    return ExpiryVariance(expiry_years, total, within)
+    strips = _strips(variance, cuts)
+    quoted_strips = strips[(cuts[:-1] >= low) & (cuts[1:] <= high)]
+    return ExpiryVariance(expiry_years, float(strips.sum()), float(quoted_strips.sum()))
 
 
-def _reach(surface: SmileSurface, years: float, deviation: float, sign: float) -> list[float]:
+def _at_maturity(
+    surface: SmileSurface, expiry_years: float, k: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return surface.total_variance(k, expiry_years)
+
+
+def _reach(variance: Variance, deviation: float, sign: float) -> NDArray[np.float64]:
     """Distances from the money that cut the integral into smooth pieces, to the end of the tail.
 
     A short-dated smile with steep wings reaches far: the tail ends where |k| is 8 times the
@@ -160,11 +164,13 @@ def _reach(surface: SmileSurface, years: float, deviation: float, sign: float) -
     """
     cuts = [deviation, 3.0 * deviation, 6.0 * deviation]
     while cuts[-1] < LONGEST_TAIL:
-        variance = float(surface.total_variance(np.array([sign * cuts[-1]]), years)[0])
-        if cuts[-1] > TAIL_DEVIATIONS * math.sqrt(max(variance, 0.0)):
-            break
         cuts.append(1.6 * cuts[-1])
-    return cuts
+    distance = np.array(cuts)
+    there = np.sqrt(np.maximum(variance(sign * distance), 0.0))
+    is_end = distance > TAIL_DEVIATIONS * there
+    is_end[:_BEFORE_TAIL] = False
+    last = int(is_end.argmax()) if is_end.any() else distance.size - 1
+    return distance[: last + 1]
 
 
 def _quoted_range(surface: SmileSurface, expiry_years: float) -> tuple[float, float]:

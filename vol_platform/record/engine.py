@@ -6,23 +6,30 @@ The assets of `vol_platform.record.assets` are a thin face over `materialise`.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import groupby, zip_longest
+from multiprocessing import get_context
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from vol_platform.derivations.contracts import Check, CheckOutcome, Derivation, DerivationContext
 from vol_platform.derivations.registry import REGISTRY
+from vol_platform.errors import StoreError
 from vol_platform.record.frames import LOADED, context_of, read_derived, read_loaded, read_raw
 from vol_platform.record.partitions import start_of_hour
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
-from vol_platform.store.publish import PublishedHour, publish_hours
+from vol_platform.store.publish import DayPublication, Lineage, PublishedHour
 
 __all__ = ["DerivationResult", "HourChecks", "materialise", "parameters_hash"]
 
 _RAW = ("chain", "futures", "index")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def parameters_hash(context: DerivationContext) -> str:
@@ -87,7 +94,7 @@ def materialise(
     Parameters
     ----------
     settings
-        Where ClickHouse is, which quotes count, how many hours are published together.
+        Where ClickHouse is, which quotes count, how many processes share the days.
     hours
         Starts of hours.
     names
@@ -96,7 +103,7 @@ def materialise(
     run_id
         Written to ``derivation_runs``.
     progress
-        Called with each hour when it is derived.
+        Called with each hour when it is derived; with several processes when its day is published.
 
     Returns
     -------
@@ -107,65 +114,175 @@ def materialise(
     Raises
     ------
     StoreError
-        ClickHouse refused; hours published before stay published, and running again is safe.
+        ClickHouse refused; days published before stay published, and running again is safe.
     DerivationError
         A derivation broke its contract.
     """
-    wanted = [one for one in REGISTRY if names is None or one.name in set(names)]
-    results = {one.name: DerivationResult(one) for one in wanted}
-    context = context_of(settings)
-    with connect(settings) as client:
-        for chunk in _chunks(hours, settings.record.hours_per_publish):
-            frames: dict[str, dict[datetime, pl.DataFrame]] = {one.name: {} for one in wanted}
-            for hour in chunk:
-                _derive_hour(client, hour, context, results, frames)
-                if progress is not None:
-                    progress(hour)
-            for one in wanted:
-                _publish(client, results[one.name], frames[one.name], run_id, context)
+    chosen = None if names is None else frozenset(names)
+    results = {one.name: DerivationResult(one) for one in _wanted(chosen)}
+    days = _days(hours)
+    told = progress or _nobody_asks
+    if settings.record.processes == 1 or len(days) == 1:
+        for day in days:
+            _merge(results, _materialise_day(settings, day, chosen, run_id, told))
+        return results
+    # Days are dealt out: a table is replaced a day partition at a time, by one writer.
+    with ProcessPoolExecutor(
+        min(settings.record.processes, len(days)), mp_context=get_context("spawn")
+    ) as pool:
+        running = {
+            pool.submit(_materialise_day, settings, day, chosen, run_id): day for day in days
+        }
+        try:
+            for done in as_completed(running):
+                _merge(results, done.result())
+                for hour in running[done]:
+                    told(hour)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return results
 
 
-def _chunks(hours: Iterable[datetime], longest: int) -> Iterable[list[datetime]]:
-    """Group hours of one day, in order: a table is replaced a day partition at a time."""
-    chunk: list[datetime] = []
-    for hour in sorted({start_of_hour(hour) for hour in hours}):
-        if chunk and (hour.date() != chunk[0].date() or len(chunk) == longest):
-            yield chunk
-            chunk = []
-        chunk.append(hour)
-    if chunk:
-        yield chunk
+def _nobody_asks(hour: datetime) -> None:
+    """Take note of nothing."""
+
+
+def _wanted(names: frozenset[str] | None) -> list[Derivation]:
+    return [one for one in REGISTRY if names is None or one.name in names]
+
+
+def _days(hours: Iterable[datetime]) -> list[list[datetime]]:
+    """Group hours by day, in order."""
+    ordered = sorted({start_of_hour(hour) for hour in hours})
+    return [list(of_day) for _, of_day in groupby(ordered, key=datetime.date)]
+
+
+@dataclass
+class _Told:
+    """What a day's worker tells of one derivation: a result in plain data, to cross processes."""
+
+    published: dict[datetime, PublishedHour]
+    blocked: dict[datetime, str]
+    outcomes: dict[str, dict[datetime, CheckOutcome]]
+    last_frame: pl.DataFrame | None
+
+
+def _merge(results: Mapping[str, DerivationResult], told: Mapping[str, _Told]) -> None:
+    for name, of_day in told.items():
+        result = results[name]
+        is_newer = not result.published or max(of_day.published, default=_NEVER) > max(
+            result.published
+        )
+        if of_day.last_frame is not None and is_newer:
+            result.last_frame = of_day.last_frame
+        result.published = dict(sorted({**result.published, **of_day.published}.items()))
+        result.blocked = dict(sorted({**result.blocked, **of_day.blocked}.items()))
+        for check in result.derivation.checks:
+            if check.name in of_day.outcomes:
+                merged = result.checks.setdefault(check.name, HourChecks(check))
+                merged.outcomes = dict(
+                    sorted({**merged.outcomes, **of_day.outcomes[check.name]}.items())
+                )
+
+
+def _materialise_day(
+    settings: Settings,
+    hours: Sequence[datetime],
+    names: frozenset[str] | None,
+    run_id: str,
+    progress: Callable[[datetime], None] = _nobody_asks,
+) -> dict[str, _Told]:
+    """Derive and publish hours of one day.
+
+    While an hour is derived the next one is read and the one before is sent to staging, so that
+    memory holds three hours at most, however many are published together.
+    """
+    context = context_of(settings)
+    wanted = _wanted(names)
+    told = {one.name: _Told({}, {}, {}, None) for one in wanted}
+    try:
+        with connect(settings) as client, ExitStack() as opened:
+            lineages = {
+                one.name: Lineage(run_id, one.code_version, parameters_hash(context))
+                for one in wanted
+            }
+            staged = {
+                one.name: opened.enter_context(
+                    DayPublication(client, one.table, hours[0].replace(hour=0))
+                )
+                for one in wanted
+            }
+            with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+                inputs = reader.submit(_inputs, client, hours[0], context, wanted)
+                sent: Future[None] | None = None
+                for hour, following in zip_longest(hours, hours[1:]):
+                    known = inputs.result()
+                    if following is not None:
+                        inputs = reader.submit(_inputs, client, following, context, wanted)
+                    frames = _derive_hour(known, hour, context, wanted, told)
+                    if sent is not None:
+                        sent.result()
+                    sent = writer.submit(_send, staged, lineages, frames, hour)
+                    progress(hour)
+                if sent is not None:
+                    sent.result()
+            for name, publication in staged.items():
+                told[name].published = {
+                    done.hour: done for done in publication.publish(lineages[name])
+                }
+    except ClickHouseError as error:
+        raise StoreError(f"hours of {hours[0]:%Y-%m-%d} were not published: {error}") from error
+    return told
+
+
+def _send(
+    staged: Mapping[str, DayPublication],
+    lineages: Mapping[str, Lineage],
+    frames: Mapping[str, pl.DataFrame],
+    hour: datetime,
+) -> None:
+    for name, frame in frames.items():
+        of_table = lineages[name]
+        labelled = frame.with_columns(
+            code_version=pl.lit(of_table.code_version),
+            parameters_hash=pl.lit(of_table.parameters_hash),
+        )
+        staged[name].add(labelled, [hour])
 
 
 def _derive_hour(
-    client: Client,
+    known: dict[str, pl.DataFrame],
     hour: datetime,
     context: DerivationContext,
-    results: Mapping[str, DerivationResult],
-    frames: Mapping[str, dict[datetime, pl.DataFrame]],
-) -> None:
-    known = _inputs(client, hour, context, [result.derivation for result in results.values()])
-    for name, result in results.items():
-        derivation = result.derivation
+    wanted: Sequence[Derivation],
+    told: Mapping[str, _Told],
+) -> dict[str, pl.DataFrame]:
+    """Return the frames to publish; tell of the checks, and of what is blocked and why."""
+    frames: dict[str, pl.DataFrame] = {}
+    for derivation in wanted:
+        name, of_name = derivation.name, told[derivation.name]
         missing = [
             needed for needed in _needs(derivation) if needed not in known and needed != name
         ]
         if missing:
-            result.blocked[hour] = f"its input {missing[0]} was not published"
+            of_name.blocked[hour] = f"its input {missing[0]} was not published"
             continue
         known[name] = derivation.derive(known, context)
         for check in derivation.checks:
             outcome = check.function({needed: known[needed] for needed in check.inputs}, context)
-            result.checks.setdefault(check.name, HourChecks(check)).outcomes[hour] = outcome
+            of_name.outcomes.setdefault(check.name, {})[hour] = outcome
             if check.blocking and not outcome.passed:
-                result.blocked[hour] = (
+                of_name.blocked[hour] = (
                     f"check {check.name} failed on {outcome.failed} of {outcome.examined} rows"
                 )
-        if hour in result.blocked:
+        if hour in of_name.blocked:
             del known[name]
-        else:
-            frames[name][hour] = known[name]
+            continue
+        frames[name] = known[name]
+        if not known[name].is_empty():
+            of_name.last_frame = known[name]
+    return frames
 
 
 def _inputs(
@@ -187,31 +304,3 @@ def _needs(derivation: Derivation) -> tuple[str, ...]:
     """Return the frames that a derivation and its checks read."""
     of_checks = (name for check in derivation.checks for name in check.inputs)
     return tuple(dict.fromkeys((*derivation.inputs, *of_checks)))
-
-
-def _publish(
-    client: Client,
-    result: DerivationResult,
-    frames: Mapping[datetime, pl.DataFrame],
-    run_id: str,
-    context: DerivationContext,
-) -> None:
-    if not frames:
-        return
-    derivation = result.derivation
-    version, parameters = derivation.code_version, parameters_hash(context)
-    published = publish_hours(
-        client,
-        derivation.table,
-        pl.concat(frames.values()).with_columns(
-            code_version=pl.lit(version), parameters_hash=pl.lit(parameters)
-        ),
-        list(frames),
-        run_id=run_id,
-        code_version=version,
-        parameters_hash=parameters,
-    )
-    result.published.update({done.hour: done for done in published})
-    for frame in frames.values():
-        if not frame.is_empty():
-            result.last_frame = frame

@@ -1,19 +1,20 @@
 """Publishing hours of a derived table: all of them at once or not at all, and twice is like once.
 
-A day partition is built in a staging table (the hours of the day that are not being written, and
-the new ones), audited there, and swapped in with ``REPLACE PARTITION``, which is atomic.  A crash
-at any moment leaves the old day; what it leaves of staging is removed by a later publication.
+A day partition is built in a staging table (the new hours as they come, then the hours of the day
+that are not being written), audited there, and swapped in with ``REPLACE PARTITION``, which is
+atomic.  A crash at any moment leaves the old day; what it leaves of staging is removed by a later
+publication.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import groupby
+from types import TracebackType
+from typing import Any, NamedTuple
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -22,13 +23,18 @@ from vol_platform.clock import Clock, utc_now
 from vol_platform.errors import StoreError
 from vol_platform.store.client import insert_frame
 
-__all__ = ["Audit", "Fill", "PublishedHour", "publish_hours", "publish_query", "record_publication"]
+__all__ = [
+    "Audit",
+    "DayPublication",
+    "Lineage",
+    "PublishedHour",
+    "publish_hours",
+    "publish_query",
+    "record_publication",
+]
 
 Audit = Callable[[str], None]
 """Gets the staging table's name before anybody sees the rows; raises to refuse them."""
-
-Fill = Callable[[str, list[str]], int]
-"""Gets the staging table's name and sort key, inserts the new rows, returns how many."""
 
 _STAGING_MARK = "__staging_"
 _ABANDONED_AFTER = timedelta(hours=6)
@@ -42,6 +48,177 @@ class PublishedHour:
     rows: int
     content_checksum: int
     """Order-independent hash of the rows; equal rows give an equal one."""
+
+
+class Lineage(NamedTuple):
+    """What ``derivation_runs`` keeps of a publication besides its rows."""
+
+    run_id: str
+    code_version: str
+    parameters_hash: str
+
+
+class DayPublication:
+    """New hours of one day of a table: collected in staging, swapped in together.
+
+    A context manager; leaving it drops the staging table, and with it whatever was not published.
+    Methods may be called from another thread, one at a time.
+
+    Parameters
+    ----------
+    client
+        From `vol_platform.store.client.connect`.
+    table
+        A table partitioned by day of its column ``snapshot_ts``.
+    day
+        Midnight, UTC.
+    clock
+        Time of publication.
+    """
+
+    def __init__(
+        self, client: Client, table: str, day: datetime, *, clock: Clock = utc_now
+    ) -> None:
+        self.table = table
+        self.day = day
+        self._client = client
+        self._clock = clock
+        self._staging = ""
+        self._sorting_key: list[str] = []
+        self._rows: dict[datetime, int] = {}
+
+    def __enter__(self) -> DayPublication:
+        """Create the staging table; remove those that a crash left behind."""
+        _drop_abandoned(self._client, self.table, self._clock())
+        self._staging, self._sorting_key = _create_staging(self._client, self.table, self.day)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop the staging table."""
+        self._client.command(f"DROP TABLE IF EXISTS `{self._staging}` SYNC")
+
+    def add(self, frame: pl.DataFrame, hours: Sequence[datetime]) -> None:
+        """Send all rows of some hours of the day; an hour without rows becomes empty.
+
+        Raises
+        ------
+        StoreError
+            A row lies outside `hours`, or an hour outside the day or added before.
+        """
+        ordered = _checked_hours(self.table, frame, hours)
+        self._check_new(ordered)
+        if not frame.is_empty():
+            keys = [name for name in self._sorting_key if name in frame.columns]
+            insert_frame(self._client, self._staging, frame.sort(keys, maintain_order=True))
+        self._rows.update(dict.fromkeys(ordered, 0))
+        self._rows[ordered[0]] += frame.height
+
+    def add_query(self, query: str, parameters: Mapping[str, Any], hour: datetime) -> None:
+        """Take all rows of an hour from a query, inside the database.
+
+        Parameters
+        ----------
+        query
+            A SELECT that returns exactly the table's columns, by name.
+        parameters
+            Its parameters besides ``partition_start`` and ``partition_end``.
+        hour
+            Start of the hour.
+
+        Raises
+        ------
+        StoreError
+            The hour is of another day, or was added before.
+        """
+        self._check_new(_checked_hours(self.table, pl.DataFrame(), [hour]))
+        described = self._client.query(f"DESCRIBE TABLE `{self._staging}`").result_rows
+        columns = ", ".join(f"`{row[0]}`" for row in described)
+        before = self._staged_rows()
+        self._client.command(
+            f"INSERT INTO `{self._staging}` ({columns}) SELECT {columns} FROM (\n{query}\n)",  # noqa: S608 - names of tables and a checked model
+            parameters={
+                **parameters,
+                "partition_start": hour,
+                "partition_end": hour + timedelta(hours=1),
+            },
+        )
+        self._rows[hour] = self._staged_rows() - before
+
+    def _staged_rows(self) -> int:
+        rows = self._client.query(f"SELECT count() FROM `{self._staging}`").result_rows  # noqa: S608 - the name of a table
+        return int(rows[0][0])
+
+    def _check_new(self, hours: Sequence[datetime]) -> None:
+        for hour in hours:
+            if hour.replace(hour=0) != self.day or hour in self._rows:
+                raise StoreError(
+                    f"hour {hour.isoformat()} of {self.table} cannot be added to "
+                    f"{self.day:%Y-%m-%d}: it is of another day, or was added before"
+                )
+
+    def publish(self, lineage: Lineage, audit: Audit | None = None) -> list[PublishedHour]:
+        """Swap the day in: the added hours are new, the others stay as they are.
+
+        Parameters
+        ----------
+        lineage
+            For ``derivation_runs``.
+        audit
+            Called with the staging table's name before the swap; an exception from it leaves the
+            published rows as they were.
+
+        Raises
+        ------
+        StoreError
+            Rows were lost on the way, or another writer changed the day meanwhile (try again).
+        """
+        hours = sorted(self._rows)
+        if not hours:
+            return []
+        before = _newest_block(self._client, self.table, self.day)
+        if before:
+            self._copy_other_hours(hours)
+        done = _contents(self._client, self._staging, hours)
+        written, sent = sum(hour.rows for hour in done), sum(self._rows.values())
+        if written != sent:
+            raise StoreError(
+                f"staging of {self.table} holds {written} rows of these hours of {sent} sent; "
+                "nothing was published"
+            )
+        if audit is not None:
+            audit(self._staging)
+        self._swap(before)
+        record_publication(self._client, self.table, done, lineage, self._clock())
+        return done
+
+    def _copy_other_hours(self, hours: list[datetime]) -> None:
+        end = self.day + timedelta(days=1)
+        self._client.command(
+            f"INSERT INTO `{self._staging}` SELECT * FROM `{self.table}` "  # noqa: S608 - names of tables
+            "WHERE snapshot_ts >= {day:DateTime('UTC')} AND snapshot_ts < {end:DateTime('UTC')} "
+            "AND toStartOfHour(snapshot_ts) NOT IN {hours:Array(DateTime('UTC'))}",
+            parameters={"day": self.day, "end": end, "hours": hours},
+            settings={"max_insert_threads": 1, "max_threads": 1},  # keeps equal keys in order
+        )
+
+    def _swap(self, before: int) -> None:
+        if _newest_block(self._client, self.table, self.day) != before:
+            raise StoreError(
+                f"another writer changed {self.table} of {self.day:%Y-%m-%d} during publication; "
+                "nothing was published, run it again (one writer per table and day)"
+            )
+        partition = f"{self.day:%Y%m%d}"
+        if _newest_block(self._client, self._staging, self.day):
+            self._client.command(
+                f"ALTER TABLE `{self.table}` REPLACE PARTITION {partition} FROM `{self._staging}`"
+            )
+        elif before:  # an empty source would be refused
+            self._client.command(f"ALTER TABLE `{self.table}` DROP PARTITION {partition}")
 
 
 def publish_hours(
@@ -87,23 +264,14 @@ def publish_hours(
         A row lies outside `hours`, or another writer changed the day meanwhile (try again).
     """
     ordered = _checked_hours(table, frame, hours)
-    by_day: dict[datetime, list[datetime]] = defaultdict(list)
-    for hour in ordered:
-        by_day[hour.replace(hour=0)].append(hour)
-    _drop_abandoned(client, table, clock())
+    lineage = Lineage(run_id, code_version, parameters_hash)
     published: list[PublishedHour] = []
-    for day, hours_of_day in by_day.items():
+    for day, of_day in groupby(ordered, key=lambda hour: hour.replace(hour=0)):
+        hours_of_day = list(of_day)
         rows = frame.filter(pl.col("snapshot_ts").dt.truncate("1h").is_in(hours_of_day))
-
-        def fill(staging: str, sorting_key: list[str], rows: pl.DataFrame = rows) -> int:
-            if not rows.is_empty():
-                keys = [name for name in sorting_key if name in rows.columns]
-                insert_frame(client, staging, rows.sort(keys, maintain_order=True))
-            return rows.height
-
-        done = _publish_day(client, table, day, fill, hours_of_day, audit)
-        record_publication(client, table, done, (run_id, code_version, parameters_hash), clock())
-        published += done
+        with DayPublication(client, table, day, clock=clock) as publication:
+            publication.add(rows, hours_of_day)
+            published += publication.publish(lineage, audit)
     return published
 
 
@@ -144,39 +312,15 @@ def publish_query(
     StoreError
         The query returned a row outside its hour, or another writer changed the day meanwhile.
     """
-    by_day: dict[datetime, list[datetime]] = defaultdict(list)
-    for hour in _checked_hours(table, pl.DataFrame(), hours):
-        by_day[hour.replace(hour=0)].append(hour)
-    _drop_abandoned(client, table, clock())
+    ordered = _checked_hours(table, pl.DataFrame(), hours)
+    lineage = Lineage(run_id, code_version, parameters_hash)
     published: list[PublishedHour] = []
-    for day, hours_of_day in by_day.items():
-
-        def fill(staging: str, _: list[str], hours_of_day: list[datetime] = hours_of_day) -> int:
-            before = _count(client, staging)
-            columns = ", ".join(f"`{name}`" for name in _column_names(client, staging))
+    for day, hours_of_day in groupby(ordered, key=lambda hour: hour.replace(hour=0)):
+        with DayPublication(client, table, day, clock=clock) as publication:
             for hour in hours_of_day:
-                client.command(
-                    f"INSERT INTO `{staging}` ({columns}) SELECT {columns} FROM (\n{query}\n)",  # noqa: S608 - names of tables and a checked model
-                    parameters={
-                        **parameters,
-                        "partition_start": hour,
-                        "partition_end": hour + timedelta(hours=1),
-                    },
-                )
-            return _count(client, staging) - before
-
-        done = _publish_day(client, table, day, fill, hours_of_day, audit)
-        record_publication(client, table, done, (run_id, code_version, parameters_hash), clock())
-        published += done
+                publication.add_query(query, parameters, hour)
+            published += publication.publish(lineage, audit)
     return published
-
-
-def _count(client: Client, table: str) -> int:
-    return int(client.query(f"SELECT count() FROM `{table}`").result_rows[0][0])  # noqa: S608 - the name of a table
-
-
-def _column_names(client: Client, table: str) -> list[str]:
-    return [row[0] for row in client.query(f"DESCRIBE TABLE `{table}`").result_rows]
 
 
 def _checked_hours(table: str, frame: pl.DataFrame, hours: Sequence[datetime]) -> list[datetime]:
@@ -199,49 +343,8 @@ def _checked_hours(table: str, frame: pl.DataFrame, hours: Sequence[datetime]) -
     return ordered
 
 
-def _publish_day(
-    client: Client,
-    table: str,
-    day: datetime,
-    fill: Fill,
-    hours: list[datetime],
-    audit: Audit | None,
-) -> list[PublishedHour]:
-    with _staging(client, table, day) as (staging, sorting_key):
-        before = _newest_block(client, table, day)
-        client.command(
-            f"INSERT INTO `{staging}` SELECT * FROM `{table}` "  # noqa: S608 - names of tables
-            "WHERE snapshot_ts >= {day:DateTime('UTC')} AND snapshot_ts < {end:DateTime('UTC')} "
-            "AND toStartOfHour(snapshot_ts) NOT IN {hours:Array(DateTime('UTC'))}",
-            parameters={"day": day, "end": day + timedelta(days=1), "hours": hours},
-            settings={"max_insert_threads": 1, "max_threads": 1},  # keeps equal keys in order
-        )
-        sent = fill(staging, sorting_key)
-        done = _contents(client, staging, hours)
-        written = sum(hour.rows for hour in done)
-        if written != sent:
-            raise StoreError(
-                f"staging of {table} holds {written} rows of these hours of {sent} sent; nothing "
-                "was published"
-            )
-        if audit is not None:
-            audit(staging)
-        if _newest_block(client, table, day) != before:
-            raise StoreError(
-                f"another writer changed {table} of {day:%Y-%m-%d} during publication; nothing was "
-                "published, run it again (one writer per table and day)"
-            )
-        partition = f"{day:%Y%m%d}"
-        if _newest_block(client, staging, day):
-            client.command(f"ALTER TABLE `{table}` REPLACE PARTITION {partition} FROM `{staging}`")
-        else:  # an empty source would be refused
-            client.command(f"ALTER TABLE `{table}` DROP PARTITION {partition}")
-        return done
-
-
-@contextmanager
-def _staging(client: Client, table: str, day: datetime) -> Iterator[tuple[str, list[str]]]:
-    """Give a fresh staging table with the keys of `table`; drop it afterwards."""
+def _create_staging(client: Client, table: str, day: datetime) -> tuple[str, list[str]]:
+    """Create an empty staging table with the keys of `table`; return its name and sorting key."""
     keys = client.query(
         "SELECT partition_key, sorting_key FROM system.tables "
         "WHERE database = currentDatabase() AND name = {table:String}",
@@ -261,10 +364,7 @@ def _staging(client: Client, table: str, day: datetime) -> Iterator[tuple[str, l
         f"CREATE TABLE `{staging}` AS `{table}` ENGINE = MergeTree "
         f"PARTITION BY {partition_key} ORDER BY ({sorting_key})"
     )
-    try:
-        yield staging, sorting_key.split(", ")
-    finally:
-        client.command(f"DROP TABLE IF EXISTS `{staging}` SYNC")
+    return staging, sorting_key.split(", ")
 
 
 def _newest_block(client: Client, table: str, day: datetime) -> int:
@@ -326,7 +426,10 @@ def record_publication(
     )
     first = hours[0].hour.strftime("%Y%m%dT%H")
     insert_frame(
-        client, "derivation_runs", frame, token=f"{run_id}:{table}:{first}:{now.isoformat()}"
+        client,
+        "derivation_runs",
+        frame,
+        token=f"{run_id}:{table}:{first}:{now.isoformat()}",
     )
 
 

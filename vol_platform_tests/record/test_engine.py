@@ -15,7 +15,7 @@ from vol_platform.record import engine
 from vol_platform.record.engine import materialise, parameters_hash
 from vol_platform.record.frames import context_of, read_derived, read_raw
 from vol_platform.record.run import materialise_hours
-from vol_platform.settings import QuoteSettings, Settings
+from vol_platform.settings import QuoteSettings, RecordSettings, Settings
 from vol_platform.store.client import connect, query_frame
 from vol_platform_tests.derivations.boards import EXPIRIES, chain
 from vol_platform_tests.record.ticks import HOUR, insert_board
@@ -207,6 +207,26 @@ def test_the_parameters_hash_follows_the_parameters() -> None:
 
 def test_hours_of_two_days_are_published_day_by_day() -> None:
     midnight = datetime.fromisoformat("2026-02-05T00:00:00+00:00")
-    hours = [midnight + step * ONE_HOUR for step in (-1, 0, 1, 2)]
-    chunks = list(engine._chunks(hours, 2))
-    assert chunks == [[hours[0]], [hours[1], hours[2]], [hours[3]]]
+    hours = [midnight + step * ONE_HOUR for step in (1, -1, 0)]
+    assert engine._days(hours) == [[hours[1]], [hours[2], hours[0]]]
+
+
+def test_days_shared_between_processes_give_the_same_bytes_as_one(database: Settings) -> None:
+    days = [HOUR + timedelta(days=number) for number in range(2)]
+    insert_board(database, [*days, days[0] + ONE_HOUR])
+    hours = [*days, days[0] + ONE_HOUR]
+    alone = database.model_copy(update={"record": RecordSettings(processes=1)})
+    shared = database.model_copy(update={"record": RecordSettings(processes=2)})
+    one = materialise(alone, hours, run_id="alone")
+    first = contents(database)
+    told: list[datetime] = []
+    two = materialise(shared, hours, run_id="shared", progress=told.append)
+    assert_same(contents(database), first)
+    assert sorted(told) == sorted(hours)
+    for name, result in one.items():
+        assert two[name].published == result.published
+        assert list(two[name].checks) == list(result.checks)
+        for check, of_check in result.checks.items():
+            assert list(two[name].checks[check].outcomes) == list(of_check.outcomes)
+    assert two["surfaces"].last_frame is not None
+    assert two["surfaces"].last_frame["snapshot_ts"].max() == days[1]

@@ -33,18 +33,20 @@ columns:
 WITH buckets AS
 (
     -- A minute bucket holds the newest update of its minute; with a maximum age of several minutes
-    -- a bucket also serves the snapshots after its own.
+    -- a bucket also serves the snapshots after its own, and the newest of them counts.  FINAL merges
+    -- the states of a bucket as they are read, at half the cost of grouping all of them again.
     SELECT
         addMinutes(m.snapshot_ts, later) AS asof_ts,
         m.currency AS currency,
         m.instrument_name AS instrument_name,
-        max(m.exchange_ts) AS newest_ts,
-        argMaxMerge(m.quote) AS newest
-    FROM {{ source('options_quotes_minute_state') }} AS m
+        m.exchange_ts AS newest_ts,
+        finalizeAggregation(m.quote) AS newest
+    FROM {{ source('options_quotes_minute_state') }} AS m FINAL
     ARRAY JOIN range(toUInt32(ceil({max_quote_age_seconds:Float64} / 60))) AS later
     WHERE m.snapshot_ts > subtractSeconds({{ partition.start }}, {max_quote_age_seconds:Float64})
         AND m.snapshot_ts < {{ partition.end }}
-    GROUP BY asof_ts, currency, instrument_name
+    ORDER BY asof_ts, currency, instrument_name, newest_ts DESC
+    LIMIT 1 BY asof_ts, currency, instrument_name
 )
 SELECT
     toDateTime64(asof_ts, 3, 'UTC') AS snapshot_ts,
