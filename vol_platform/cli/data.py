@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,12 +93,22 @@ def parse_hour(text: str) -> datetime:
 
 
 def backfill(
-    first: Annotated[str, typer.Argument(help="First hour, UTC, like 2026-06-05T08:00.")],
-    last: Annotated[str | None, typer.Argument(help="Last hour; default: only the first.")] = None,
+    first: Annotated[str, typer.Option("--from", help="First hour, UTC, like 2026-06-05T08:00.")],
+    last: Annotated[
+        str | None, typer.Option("--to", help="Last hour; default: only the first.")
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Only hours that today's code has not published: go on where it ended.",
+        ),
+    ] = False,
 ) -> None:
     """Compute hours of the record again, from the raw rows."""
     import dagster as dg
 
+    from vol_platform.cli.progress import HoursLine
     from vol_platform.local.layout import Layout
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.record.run import materialise_hours
@@ -114,17 +125,17 @@ def backfill(
     instance = (
         dg.DagsterInstance.from_config(str(home)) if (home / "dagster.yaml").exists() else None
     )
-    report = materialise_hours(
-        settings,
-        hours,
-        instance=instance,
-        progress=lambda done, total: print(f"{done} of {total} hours"),
-    )
+    with HoursLine(sys.stdout) as line:
+        report = materialise_hours(
+            settings, hours, instance=instance, progress=line.show, only_missing=missing
+        )
     for hour, reason in report.failed.items():
         print(f"{hour:%Y-%m-%dT%H:%M} failed: {reason}")
     for hour, checks in report.failed_checks.items():
         print(f"{hour:%Y-%m-%dT%H:%M} checks that did not pass: {', '.join(checks)}")
-    print(f"{len(report.succeeded)} hours computed, {len(report.failed)} failed")
+    known = len(hours) - len(report.succeeded) - len(report.failed)
+    kept = f", {known} were there already" if known else ""
+    print(f"{len(report.succeeded)} hours computed, {len(report.failed)} failed{kept}")
     raise typer.Exit(1 if report.failed else 0)
 
 

@@ -5,7 +5,8 @@ derivation to derivation in memory, and each table is published, in registry ord
 blocking checks agree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -72,7 +73,11 @@ def _spec(derivation: Derivation, settings: Settings) -> dg.AssetSpec:
     )
 
 
-def record_assets(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def record_assets(
+    settings: Settings,
+    partitions: dg.PartitionsDefinition,
+    progress: Callable[[datetime], None] | None = None,
+) -> dg.AssetsDefinition:
     """Build the assets of every derivation, with their checks.
 
     Parameters
@@ -81,6 +86,9 @@ def record_assets(settings: Settings, partitions: dg.PartitionsDefinition) -> dg
         `settings.record` shapes backfills and automation.
     partitions
         Hours.
+    progress
+        Called with each hour that is done, in a run of this process; None writes it to the run's
+        log.
     """
     check_specs = [
         dg.AssetCheckSpec(
@@ -113,7 +121,8 @@ def record_assets(settings: Settings, partitions: dg.PartitionsDefinition) -> dg
                 hours,
                 names,
                 run_id=context.run.run_id,
-                progress=lambda hour: context.log.debug("derived %s", partition_key(hour)),
+                progress=progress
+                or (lambda hour: context.log.debug("derived %s", partition_key(hour))),
             )
         except StoreError as error:
             # Only the database can be better off in a moment; the maths gives the same again.
@@ -151,10 +160,11 @@ def _events(
                 metadata=check_metadata(checks),
             )
         metadata = materialisation_metadata(
-            # Nobody looks at pictures in an event log that is about to be forgotten.
+            # Nobody looks at pictures in an event log that is about to be forgotten, and those of a
+            # backfill would be stored once for every hour of it.
             result,
             frames,
-            with_pictures=not context.instance.is_ephemeral,
+            with_pictures=len(context.partition_keys) == 1 and not context.instance.is_ephemeral,
         )
         if not result.blocked:
             yield dg.MaterializeResult(

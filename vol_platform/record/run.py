@@ -9,8 +9,10 @@ import dagster as dg
 
 from vol_platform.clock import utc_now
 from vol_platform.record.assets import record_assets, record_key
+from vol_platform.record.missing import hours_of_run, missing_hours
 from vol_platform.record.partitions import (
     contiguous_ranges,
+    hour_of,
     hourly_partitions,
     partition_key,
     start_of_hour,
@@ -52,6 +54,7 @@ def materialise_hours(
     names: Iterable[str] | None = None,
     instance: dg.DagsterInstance | None = None,
     progress: Callable[[int, int], None] | None = None,
+    only_missing: bool = False,
 ) -> HoursReport:
     """Materialise hours of the record in this process.
 
@@ -68,7 +71,11 @@ def materialise_hours(
     instance
         Where runs and events are kept; None keeps them nowhere.
     progress
-        Called as ``progress(hours done, hours wanted)`` after each run.
+        Called as ``progress(hours done, hours wanted)`` after each hour, or after each day when
+        several processes share the days.
+    only_missing
+        Leave out the hours that today's code has published since their ticks last changed: how a
+        backfill that was interrupted goes on.
 
     Returns
     -------
@@ -76,7 +83,15 @@ def materialise_hours(
         A failed hour does not stop the others.
     """
     partitions = hourly_partitions(settings.record)
-    assets = record_assets(settings, partitions)
+    done = 0
+
+    def hour_is_done(hour: datetime) -> None:  # noqa: ARG001 - the engine says which
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(wanted))
+
+    assets = record_assets(settings, partitions, hour_is_done)
     selection = (
         dg.AssetSelection.groups("record")
         if names is None
@@ -90,18 +105,16 @@ def materialise_hours(
     ).resolve_job_def("record_hours")
     report = HoursReport()
     wanted = {start_of_hour(hour) for hour in hours}
+    if only_missing:
+        wanted = missing_hours(settings, wanted, names)
     first, now = settings.record.start, utc_now()
     for hour in sorted(hour for hour in wanted if not first <= hour <= now):
         report.failed[hour] = (
             f"hour {partition_key(hour)} cannot be addressed: the record goes from "
             f"{partition_key(first)} to now; set VOL_RECORD__START earlier if it should hold it"
         )
-    groups = list(contiguous_ranges(wanted - report.failed.keys(), settings.record.hours_per_run))
-    total = len(wanted)
-    for group in groups:
-        _run(job, group, instance, report)
-        if progress is not None:
-            progress(len(report.succeeded) + len(report.failed), total)
+    for group in contiguous_ranges(wanted - report.failed.keys(), settings.record.hours_per_run):
+        _run(job, group, instance, report, settings)
     return report
 
 
@@ -110,6 +123,7 @@ def _run(
     group: tuple[datetime, ...],
     instance: dg.DagsterInstance | None,
     report: HoursReport,
+    settings: Settings,
 ) -> None:
     tags = {_RANGE_START: partition_key(group[0]), _RANGE_END: partition_key(group[-1])}
     kept = nullcontext(instance) if instance is not None else dg.DagsterInstance.ephemeral()
@@ -118,16 +132,21 @@ def _run(
             run_config=_QUIET, tags=tags, instance=where, raise_on_error=False
         )
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
+        failed_hours = evaluation.metadata.get("failed_hours")
+        if not evaluation.passed and failed_hours is not None:
             name = f"{evaluation.asset_key.to_user_string()}/{evaluation.check_name}"
-            for hour in group:
-                report.failed_checks.setdefault(hour, []).append(name)
+            for key in str(failed_hours.value).split(", "):
+                report.failed_checks.setdefault(hour_of(key), []).append(name)
     if result.success:
         report.succeeded.extend(group)
         return
+    selected = len(job.asset_layer.selected_asset_keys)
+    published = hours_of_run(settings, result.run_id, tables=selected)
+    report.succeeded.extend(hour for hour in group if hour in published)
     failures = [_root_cause(event) for event in result.all_events if event.is_step_failure]
     for hour in group:
-        report.failed[hour] = "; ".join(failures)
+        if hour not in published:
+            report.failed[hour] = "; ".join(failures)
 
 
 def _root_cause(event: dg.DagsterEvent) -> str:

@@ -1,10 +1,14 @@
-"""Run every benchmark of this package, or those named on the command line."""
+"""Run every benchmark of this package, or those named on the command line.
+
+Options after a name go to that benchmark: ``backfill --days 30``.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import sys
+from itertools import takewhile
 
 from vol_platform_tests import benchmarks
 
@@ -16,11 +20,18 @@ def main(wanted: list[str]) -> None:
         for module in pkgutil.iter_modules(benchmarks.__path__)
         if not module.name.startswith("_")
     )
+    words = list(takewhile(lambda word: not word.startswith("-"), wanted))
+    options = wanted[len(words) :]
+    if options and len(words) != 1:
+        raise SystemExit("options belong behind the name of exactly one benchmark")
+    wanted = words
     unknown = sorted(set(wanted) - set(names))
     if unknown:
         raise SystemExit(f"no benchmark named {', '.join(unknown)}; there are {', '.join(names)}")
     for name in wanted or names:
-        importlib.import_module(f"{benchmarks.__name__}.{name}").main()
+        importlib.import_module(f"{benchmarks.__name__}.{name}").main(
+            *([options] if options else [])
+        )
 
 
 if __name__ == "__main__":
