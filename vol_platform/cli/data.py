@@ -127,7 +127,12 @@ def backfill(
     )
     with HoursLine(sys.stdout) as line:
         report = materialise_hours(
-            settings, hours, instance=instance, progress=line.show, only_missing=missing
+            settings,
+            hours,
+            instance=instance,
+            progress=line.show,
+            only_missing=missing,
+            with_models=True,
         )
     for hour, reason in report.failed.items():
         print(f"{hour:%Y-%m-%dT%H:%M} failed: {reason}")

@@ -24,7 +24,7 @@ from vol_platform.record.frames import LOADED, context_of, read_derived, read_lo
 from vol_platform.record.partitions import start_of_hour
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
-from vol_platform.store.publish import DayPublication, Lineage, PublishedHour
+from vol_platform.store.day_publication import DayPublication, Lineage, PublishedHour
 
 __all__ = ["DerivationResult", "HourChecks", "materialise", "parameters_hash"]
 

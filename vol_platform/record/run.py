@@ -10,6 +10,7 @@ import dagster as dg
 from vol_platform.clock import utc_now
 from vol_platform.record.assets import record_assets, record_key
 from vol_platform.record.missing import hours_of_run, missing_hours
+from vol_platform.record.model_assets import hourly_model_assets, hourly_selection
 from vol_platform.record.partitions import (
     contiguous_ranges,
     hour_of,
@@ -55,6 +56,7 @@ def materialise_hours(
     instance: dg.DagsterInstance | None = None,
     progress: Callable[[int, int], None] | None = None,
     only_missing: bool = False,
+    with_models: bool = False,
 ) -> HoursReport:
     """Materialise hours of the record in this process.
 
@@ -76,6 +78,8 @@ def materialise_hours(
     only_missing
         Leave out the hours that today's code has published since their ticks last changed: how a
         backfill that was interrupted goes on.
+    with_models
+        Compute the hourly SQL models too.
 
     Returns
     -------
@@ -97,8 +101,11 @@ def materialise_hours(
         if names is None
         else dg.AssetSelection.assets(*map(record_key, names))
     )
+    models = [hourly_model_assets(settings, partitions)] if with_models else []
+    if with_models:
+        selection |= hourly_selection()
     job = dg.Definitions(
-        assets=[*raw_assets(partitions), assets],
+        assets=[*raw_assets(partitions), assets, *models],
         jobs=[dg.define_asset_job("record_hours", selection=selection)],
         resources={"settings": settings},
         executor=dg.in_process_executor,
