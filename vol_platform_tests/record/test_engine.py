@@ -9,16 +9,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from vol_platform.clock import utc_now
 from vol_platform.derivations import registry
 from vol_platform.derivations.contracts import DerivationContext
 from vol_platform.record import engine
 from vol_platform.record.engine import materialise, parameters_hash
 from vol_platform.record.frames import context_of, read_derived, read_raw
-from vol_platform.record.run import materialise_hours
+from vol_platform.record.missing import missing_hours
+from vol_platform.record.run import HoursReport, materialise_hours
 from vol_platform.settings import QuoteSettings, RecordSettings, Settings
 from vol_platform.store.client import connect, query_frame
 from vol_platform_tests.derivations.boards import EXPIRIES, chain
-from vol_platform_tests.record.ticks import HOUR, insert_board
+from vol_platform_tests.record.ticks import HOUR, close_hour, insert_board
 
 ONE_HOUR = timedelta(hours=1)
 NEXT = HOUR + ONE_HOUR
@@ -162,9 +164,11 @@ def test_the_report_names_the_hour_that_failed_and_why(
     report = materialise_hours(
         database, [HOUR, NEXT], progress=lambda done, total: seen.append((done, total))
     )
-    assert seen == [(2, 2)]
+    assert seen == [(1, 2), (2, 2)]
+    assert report.succeeded == [NEXT]
+    assert list(report.failed) == [HOUR]
     assert "quotes_clean 2026-02-04-15:00: check bid_not_above_ask failed on" in report.failed[HOUR]
-    assert report.failed_checks[HOUR] == ["record/quotes_clean/bid_not_above_ask"]
+    assert report.failed_checks == {HOUR: ["record/quotes_clean/bid_not_above_ask"]}
     assert (contents(database)["surfaces"]["snapshot_ts"] == NEXT).all()
 
 
@@ -178,6 +182,19 @@ def test_hours_of_a_report_are_materialised_as_assets(database: Settings) -> Non
         runs = query_frame(client, "SELECT table_name, hour_ts, run_id, rows FROM derivation_runs")
     assert runs.height == 2 * len(TABLES)
     assert (runs["run_id"].str.len_chars() == 36).all()
+
+
+def test_an_interrupted_backfill_goes_on_with_the_hours_that_are_missing(
+    database: Settings,
+) -> None:
+    insert_board(database, MOMENTS)
+    assert materialise_hours(database, [HOUR], only_missing=True).succeeded == [HOUR]
+    assert materialise_hours(database, [HOUR, NEXT], only_missing=True).succeeded == [NEXT]
+    assert materialise_hours(database, [HOUR, NEXT], only_missing=True) == HoursReport()
+    close_hour(database, HOUR, rows=1, closed_ts=utc_now(), reason="gap_repaired")
+    assert missing_hours(database, [HOUR, NEXT]) == {HOUR}
+    other = database.model_copy(update={"quotes": QuoteSettings(max_quote_age_seconds=120)})
+    assert missing_hours(other, [HOUR, NEXT]) == {HOUR, NEXT}
 
 
 def test_an_hour_outside_the_record_is_named_and_runs_nothing(database: Settings) -> None:
