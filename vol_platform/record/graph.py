@@ -11,7 +11,9 @@ from vol_platform.record.archive_assets import (
 )
 from vol_platform.record.assets import record_assets
 from vol_platform.record.automation import automation_sensor
+from vol_platform.record.expiry_sensor import expiry_sensor
 from vol_platform.record.feed_checks import feed_checks, feed_sensor
+from vol_platform.record.freshness import with_freshness
 from vol_platform.record.history_assets import history_assets, history_job, history_schedule
 from vol_platform.record.ingest_sensor import ingest_sensor
 from vol_platform.record.maintenance import maintenance_job, maintenance_schedule
@@ -46,7 +48,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         *(key for check in checks for key in check.check_keys),
     ]
     return dg.Definitions(
-        assets=[*raw_assets(partitions), record, models, whole, archive],
+        assets=dg.map_asset_specs(
+            with_freshness, [*raw_assets(partitions), record, models, whole, archive]
+        ),
         asset_checks=checks,
         jobs=[
             maintenance,
@@ -68,6 +72,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             automation_sensor(),
             ingest_sensor(settings),
             feed_sensor(),
+            expiry_sensor(),
             alert_sensor(watched),
             run_failure_alert(),
         ],

@@ -96,7 +96,7 @@ def materialise_hours(
             progress(done, len(wanted))
 
     assets = record_assets(settings, partitions, hour_is_done)
-    selection = (
+    selection: dg.AssetSelection = (
         dg.AssetSelection.groups("record")
         if names is None
         else dg.AssetSelection.assets(*map(record_key, names))

@@ -40,6 +40,10 @@ def picture(definitions: dg.Definitions) -> dict[str, Any]:
             "external": not node.is_materializable,
             "automated": node.automation_condition is not None,
             "pools": sorted(node.pools or ()),
+            "stale_after_minutes": node.freshness_policy.fail_window.to_timedelta().total_seconds()
+            / 60
+            if node.freshness_policy
+            else None,
             "columns": len(node.metadata["dagster/column_schema"].columns),
         }
     repository = definitions.get_repository_def()

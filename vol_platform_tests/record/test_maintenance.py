@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from vol_platform.record.maintenance import prune_runs
+from vol_platform.record.maintenance import prune_runless_events, prune_runs
 
 PARTITIONS = dg.HourlyPartitionsDefinition("2026-02-01-00:00")
 
@@ -45,3 +46,30 @@ def test_young_runs_stay(instance: dg.DagsterInstance, age: timedelta) -> None:
     run(instance, "2026-02-01-00:00")
     run(instance, "2026-02-01-00:00")
     assert prune_runs(instance, age) == 0
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_events_without_a_run_go_but_the_newest_of_each_hour_stays(
+    tmp_path: Path, on_disk: bool
+) -> None:
+    kept = (
+        dg.instance_for_test(temp_dir=str(tmp_path)) if on_disk else dg.DagsterInstance.ephemeral()
+    )
+    hours = ["2026-02-01-00:00", "2026-02-01-01:00"]
+    with kept as instance:
+        for _ in range(3):
+            for hour in hours:
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization("table", partition=hour)
+                )
+            instance.report_runless_asset_event(dg.AssetObservation("table"))
+        run(instance, hours[0])
+        assert prune_runless_events(instance, timedelta(days=1)) == 0
+        assert prune_runless_events(instance, timedelta(seconds=-5)) == 6
+        assert prune_runless_events(instance, timedelta(seconds=-5)) == 0
+        assert instance.get_materialized_partitions(table.key) == set(hours)
+        events = instance.fetch_materializations(table.key, limit=10).records
+        assert len(events) == 3
+        # New ones can still be told.
+        instance.report_runless_asset_event(dg.AssetMaterialization("table", partition=hours[1]))
+        assert len(instance.fetch_materializations(table.key, limit=10).records) == 4
