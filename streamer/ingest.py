@@ -142,6 +142,9 @@ def ingest_messages(
 
 def _seal_and_write(spool: Spool, writer: SegmentWriter) -> None:
     segment = spool.roll()
-    if segment is not None:
-        spool.seal(segment)
+    if spool.is_full or (segment is not None and spool.seal(segment) is None):
+        raise SpoolError(
+            f"spool directory {spool.directory} cannot be written: {spool.full_reason}; free space "
+            "or replace the disk, then run the same command again"
+        )
     writer.write_all()

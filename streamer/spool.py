@@ -15,13 +15,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.clock import Clock
 from streamer.errors import SpoolError, SpoolLockedError
+from streamer.files import SYSTEM_FILES, Files
 from streamer.segment import (
     RecordKind,
     SegmentHeader,
@@ -77,6 +77,8 @@ class OpenSegment:
     opened_at: float
     messages: int = 0
     written_bytes: int = 0
+    is_synced: bool = False
+    is_sealed: bool = False
 
 
 class Spool:
@@ -96,6 +98,8 @@ class Spool:
         Where the time comes from.
     limits
         Sizes and ages.
+    files
+        How the disk is changed.
 
     Raises
     ------
@@ -114,7 +118,9 @@ class Spool:
         testnet: bool,
         clock: Clock,
         limits: SpoolLimits | None = None,
+        files: Files = SYSTEM_FILES,
     ) -> None:
+        self._files = files
         self.directory = directory
         self.limits = limits or SpoolLimits()
         self._collector = collector
@@ -123,10 +129,11 @@ class Spool:
         self._clock = clock
         self._buffer = bytearray()
         self._segment: OpenSegment | None = None
+        self._unsealed: list[OpenSegment] = []
         self._lock = self._take_lock()
         # Two starts never share an id, not even after the directory was emptied: the database would
         # take a second segment of the same id for a repetition and drop it.
-        newest = max((_started_ns(path) for path in self._files("")), default=0)
+        newest = max((_started_ns(path) for path in self._segments("")), default=0)
         self._started_ns = max(clock.wall_ns(), newest + 1)
         self._number = 0
         self.refused_messages = 0
@@ -136,7 +143,7 @@ class Spool:
     def _take_lock(self) -> int:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            descriptor = self._files.open(self.directory / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise SpoolError(
                 f"spool directory {self.directory} cannot be written: {error.strerror}; "
@@ -146,7 +153,7 @@ class Spool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
+            self._files.close(descriptor)
             raise SpoolLockedError(
                 f"spool directory {self.directory} is in use by process {owner}; stop it or set "
                 "VOL_STREAMER_SPOOL_DIRECTORY to another"
@@ -159,7 +166,7 @@ class Spool:
         """Seal what the last process left open; call it before the first append."""
         last_received_ns = sealed = torn = 0
         quarantined = []
-        for path in self._files(".done", ".seg", ".open"):
+        for path in self._segments(".done", ".seg", ".open"):
             buffer = path.read_bytes()
             length, received_ns = sound_length(buffer)
             last_received_ns = max(last_received_ns, received_ns)
@@ -169,13 +176,13 @@ class Spool:
                 # Nothing but a header, or less: there is no message in it.
                 torn += len(buffer) - length
                 if length == 0 and buffer:
-                    path.rename(path.with_suffix(".bad"))
+                    self._files.rename(path, path.with_suffix(".bad"))
                     quarantined.append(path.name)
                 else:
-                    path.unlink()
+                    self._files.unlink(path)
                 continue
             torn += len(buffer) - length
-            os.truncate(path, length)
+            self._files.truncate(path, length)
             self._seal_path(path)
             sealed += 1
         return Recovery(last_received_ns, sealed, torn, tuple(quarantined))
@@ -228,7 +235,7 @@ class Spool:
         written = 0
         try:
             while written < len(view):
-                written += os.write(segment.descriptor, view[written:])
+                written += self._files.write(segment.descriptor, view[written:])
         except OSError as error:
             self._fill(error)
             return False
@@ -239,9 +246,18 @@ class Spool:
         return True
 
     def sync(self) -> None:
-        """Force what was flushed to the disk itself, against loss of power."""
-        if self._segment is not None:
-            os.fdatasync(self._segment.descriptor)
+        """Force what was flushed to the disk itself, against loss of power.
+
+        A disk that cannot is treated like a full one: nothing more is accepted before it can.
+        """
+        segment = self._segment
+        if segment is None:
+            return
+        try:
+            self._files.sync(segment.descriptor)
+        except OSError as error:
+            if error.errno != errno.EBADF:  # it was sealed meanwhile, which syncs as well
+                self._fill(error)
 
     def should_roll(self) -> bool:
         """Tell whether the open segment is old, large or long enough to be sealed."""
@@ -268,15 +284,33 @@ class Spool:
         segment, self._segment = self._segment, None
         return segment
 
-    def seal(self, segment: OpenSegment) -> Path:
-        """Sync a segment and rename it to ``.seg``; from now on it never changes."""
-        os.fdatasync(segment.descriptor)
-        os.close(segment.descriptor)
-        return self._seal_path(segment.path, synced=True)
+    def seal(self, segment: OpenSegment) -> Path | None:
+        """Sync a segment and rename it to ``.seg``; from now on it never changes.
+
+        Returns
+        -------
+        Path or None
+            None when the disk cannot; the segment waits and `check_disk` tries again.
+        """
+        target = segment.path.with_suffix(".seg")
+        try:
+            if not segment.is_synced:
+                self._files.sync(segment.descriptor)
+                segment.is_synced = True
+                self._files.close(segment.descriptor)
+            if not segment.is_sealed:
+                self._files.rename(segment.path, target)
+                segment.is_sealed = True
+            self._sync_directory()
+        except OSError as error:
+            self._fill(error)
+            self._unsealed.append(segment)
+            return None
+        return target
 
     def sealed(self) -> list[Path]:
         """Return the sealed segments, oldest first."""
-        return list(self._files(".seg"))
+        return list(self._segments(".seg"))
 
     def owns(self, path: Path) -> bool:
         """Tell whether this process wrote the segment, rather than one before it."""
@@ -284,34 +318,39 @@ class Spool:
 
     def finish(self, path: Path) -> None:
         """Mark a segment as held by the database, and delete the oldest that are."""
-        path.rename(path.with_suffix(".done"))
-        done = list(self._files(".done"))
+        self._files.rename(path, path.with_suffix(".done"))
+        done = list(self._segments(".done"))
         for old in done[: max(0, len(done) - self.limits.keep_done_segments)]:
-            old.unlink()
+            self._files.unlink(old)
 
     def quarantine(self, path: Path) -> Path:
         """Put a damaged segment aside; nothing reads it again."""
         target = path.with_suffix(".bad")
-        path.rename(target)
+        self._files.rename(path, target)
         self._sync_directory()
         return target
 
     def check_disk(self) -> None:
-        """Stop accepting below the floor of free space and accept again 10 % above it."""
+        """Stop accepting below the floor of free space and accept again 10 % above it.
+
+        After an error of the disk it accepts again once everything that waits could be written.
+        """
         floor = self.limits.disk_floor_bytes
-        free = shutil.disk_usage(self.directory).free
+        free = self._files.free_bytes(self.directory)
         if not self.is_full and free < floor:
             self.is_full = True
             self.full_reason = f"{free} bytes free, the floor is {floor}"
         elif self.is_full and free >= floor * 1.1 and self.flush():
-            self.is_full = False
+            waiting, self._unsealed = self._unsealed, []
+            failed = [segment for segment in waiting if self.seal(segment) is None]
+            self.is_full = bool(failed)
 
     def close(self) -> None:
         """Seal what is open and give the directory up."""
         segment = self.roll()
         if segment is not None:
             self.seal(segment)
-        os.close(self._lock)
+        self._files.close(self._lock)
 
     def _open(self) -> OpenSegment | None:
         name = f"{self._started_ns:019d}-{self._number:08d}"
@@ -324,8 +363,8 @@ class Spool:
         )
         path = self.directory / f"{name}.open"
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o640)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            descriptor = self._files.open(path, flags)
         except OSError as error:
             self._fill(error)
             return None
@@ -338,22 +377,19 @@ class Spool:
         self.is_full = True
         self.full_reason = errno.errorcode.get(error.errno or 0, str(error))
 
-    def _seal_path(self, path: Path, *, synced: bool = False) -> Path:
-        if not synced:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            os.fdatasync(descriptor)
-            os.close(descriptor)
-        target = path.with_suffix(".seg")
-        path.rename(target)
+    def _seal_path(self, path: Path) -> None:
+        descriptor = self._files.open(path, os.O_RDONLY)
+        self._files.sync(descriptor)
+        self._files.close(descriptor)
+        self._files.rename(path, path.with_suffix(".seg"))
         self._sync_directory()
-        return target
 
     def _sync_directory(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        descriptor = self._files.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        self._files.sync_directory(descriptor)
+        self._files.close(descriptor)
 
-    def _files(self, *suffixes: str) -> Iterator[Path]:
+    def _segments(self, *suffixes: str) -> Iterator[Path]:
         """Yield segment files in the order in which they were written."""
         for path in sorted(self.directory.iterdir()):
             stem, _, number = path.stem.partition("-")

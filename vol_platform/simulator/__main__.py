@@ -57,6 +57,8 @@ def _serve_parser() -> argparse.ArgumentParser:
         flag = f"--{name.replace('_', '-')}"
         if field.annotation is bool:
             faults.add_argument(flag, action="store_true")
+        elif field.annotation is int or name == "handshake_status":
+            faults.add_argument(flag, type=int, default=0, metavar="NUMBER")
         elif field.annotation is float:
             faults.add_argument(flag, default="0", metavar="SHARE")
         else:
@@ -67,7 +69,7 @@ def _serve_parser() -> argparse.ArgumentParser:
 def _serve_options(arguments: argparse.Namespace) -> ExchangeOptions:
     values = vars(arguments)
     chaos = {name: values.pop(name) for name in ChaosOptions.model_fields}
-    for name in ("refuse_channels", "lose_channels"):
+    for name in ("refuse_channels", "lose_channels", "only_channels"):
         chaos[name] = tuple(filter(None, chaos[name].split(",")))
     values["enforce_credits"] = not values.pop("no_credits")
     values["currencies"] = tuple(values["currencies"].split(","))

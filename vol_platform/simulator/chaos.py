@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from vol_platform.simulator import noise
 from vol_platform.simulator.options import ChaosOptions
 
-__all__ = ["disturb"]
+__all__ = ["ODDITIES", "concerns", "disturb", "is_reordered", "shifted"]
 
 _STREAM = noise.stream_of("chaos")
+_REORDER_STREAM = noise.stream_of("chaos reorder")
+_DEPTH = 5_000
+_LARGE = 1_000_000
+_TIMESTAMP = re.compile(rb'"timestamp":(\d{13})')
+_NUMBER = re.compile(rb'"(mark_price|price|volatility)":([0-9.e-]+)')
+
+
+def _text_number(frame: bytes) -> bytes:
+    return _NUMBER.sub(rb'"\1":"\2"', frame, count=1)
+
+
+ODDITIES: dict[str, Callable[[bytes], bytes]] = {
+    "invalid UTF-8": lambda frame: frame.replace(b'"data":', b'"d\xff\xfeta":', 1),
+    "NaN": lambda frame: _NUMBER.sub(rb'"\1":NaN', frame, count=1),
+    "null instrument": lambda frame: re.sub(
+        rb'"instrument_name":"[^"]*"', b'"instrument_name":null', frame
+    ),
+    "text for a number": _text_number,
+    "unknown channel": lambda frame: frame.replace(b'"channel":"', b'"channel":"next_year.', 1),
+    "deep nesting": lambda frame: frame.replace(
+        b'"data":', b'"deep":' + b"[" * _DEPTH + b"]" * _DEPTH + b',"data":', 1
+    ),
+    "very large": lambda frame: frame.replace(
+        b'"data":', b'"large":"' + b"x" * _LARGE + b'","data":', 1
+    ),
+}
+"""What `odd_share` does to a notification, by name; some stay readable."""
+
+
+def concerns(chaos: ChaosOptions, channel: str) -> bool:
+    """Tell whether the shares concern a channel."""
+    return not chaos.only_channels or any(text in channel for text in chaos.only_channels)
+
+
+def is_reordered(chaos: ChaosOptions, seed: int, connection: int, number: int) -> bool:
+    """Tell whether the n-th notification of a connection leaves after the one that follows it."""
+    if not chaos.reorder_share:
+        return False
+    draw = noise.uniform(seed, _REORDER_STREAM + connection, number)[()]
+    return float(draw) < chaos.reorder_share
+
+
+def shifted(frame: bytes, offset_ms: int) -> bytes:
+    """Return the frame with its timestamps moved."""
+    if not offset_ms:
+        return frame
+    return _TIMESTAMP.sub(
+        lambda match: b'"timestamp":%d' % (int(match.group(1)) + offset_ms), frame
+    )
 
 
 def disturb(
@@ -30,6 +82,7 @@ def disturb(
         chaos.malformed_share,
         chaos.unknown_field_share,
         chaos.unknown_instrument_share,
+        chaos.odd_share,
     )
     if not any(shares):
         return [frame]
@@ -53,6 +106,8 @@ def disturb(
             ]
         case 4:
             return [_rename(frame)]
+        case 5:
+            return [list(ODDITIES.values())[number % len(ODDITIES)](frame)]
         case _:
             return [frame]
 

@@ -7,6 +7,7 @@ one write and a test can stall, cut or corrupt a connection.
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -30,13 +31,16 @@ _MAXIMUM_BODY = 4_000_000
 _MAXIMUM_BACKLOG = 64_000_000
 """A client this many bytes behind is cut off, as the exchange does (connection_too_slow)."""
 _BACKLOG_SIGNAL = 1_000_000
+_DRIP_SECONDS = 0.01
 _PATH = "/api/v2"
 _STATUS = {
     200: "OK",
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     429: "Too Many Requests",
+    503: "Service Unavailable",
 }
 
 
@@ -73,6 +77,10 @@ class Connection:
         self.channels: dict[str, None] = {}
         self.authenticated = False
         self.sequence = 0
+        self.is_stalled = False
+        self.held: list[tuple[str, int, bytes]] = []  # leave after the next notification
+        self._dripping: asyncio.Task[None] | None = None
+        self._drips = bytearray()
         self.number = exchange.next_connection_number()
         self.credits: dict[str, float] = {}
         self._pending: list[bytes] = []
@@ -90,7 +98,7 @@ class Connection:
         """Hand the queued frames to the socket in one write."""
         if not self._pending:
             return
-        if self.exchange.chaos.stalled:
+        if self.exchange.chaos.stalled or self.is_stalled:
             self._pending.clear()
             return
         data = b"".join(self._pending)
@@ -98,9 +106,29 @@ class Connection:
         transport = self.writer.transport
         if transport.is_closing():
             return
-        transport.write(data)
+        chaos = self.exchange.chaos
+        if chaos.stall_in_frame:
+            self.is_stalled = True
+            transport.write(data[: len(data) // 2 + 1])
+        elif chaos.drip_bytes_per_second or self._drips:
+            self._drip(data)
+        else:
+            transport.write(data)
         if transport.get_write_buffer_size() > _MAXIMUM_BACKLOG:
             self.close(CloseCode.POLICY_VIOLATION, "connection_too_slow")
+
+    def _drip(self, data: bytes) -> None:
+        self._drips += data
+        if self._dripping is None or self._dripping.done():
+            self._dripping = asyncio.create_task(self._keep_dripping())
+
+    async def _keep_dripping(self) -> None:
+        while self._drips and not self.writer.transport.is_closing():
+            rate = self.exchange.chaos.drip_bytes_per_second or _MAXIMUM_BACKLOG
+            size = max(1, int(rate * _DRIP_SECONDS))
+            self.writer.transport.write(bytes(self._drips[:size]))
+            del self._drips[:size]
+            await asyncio.sleep(_DRIP_SECONDS)
 
     async def drain(self) -> None:
         """Wait until the socket has taken most of what was sent."""
@@ -121,8 +149,12 @@ class Connection:
             self.protocol.send_close(code, reason)
         self._write_protocol()
 
-    def abort(self) -> None:
+    def abort(self, *, reset: bool = False) -> None:
         """Cut the connection without a closing handshake; the client sees 1006."""
+        if reset:
+            linger = struct.pack("ii", 1, 0)  # closing throws away what is queued and sends RST
+            end = self.writer.get_extra_info("socket")
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
 
     def _write_protocol(self) -> None:
@@ -139,9 +171,17 @@ class Connection:
         self.protocol.receive_data(head)
         for event in self.protocol.events_received():
             if isinstance(event, Request):
-                response = self.protocol.accept(event)
+                status = self.exchange.chaos.handshake_status
+                response = (
+                    self.protocol.reject(status, f"{_STATUS[status]}\n")
+                    if status
+                    else self.protocol.accept(event)
+                )
                 self.protocol.send_response(response)
         self._write_protocol()
+        if self.exchange.chaos.handshake_status:
+            await self.writer.drain()
+            return
         self.exchange.connections[self] = None
         try:
             await self._serve()
@@ -149,8 +189,9 @@ class Connection:
             self.exchange.forget(self)
             if self._heartbeat is not None:
                 self._heartbeat.cancel()
-            if self.playing is not None:
-                self.playing.cancel()
+            for task in (self.playing, self._dripping):
+                if task is not None:
+                    task.cancel()
 
     async def _serve(self) -> None:
         parts: list[bytes] = []
@@ -170,7 +211,7 @@ class Connection:
                     if event.fin:
                         message, parts = b"".join(parts), []
                         self.exchange.receive(self, message)
-            if not self.exchange.chaos.stalled:
+            if not self.exchange.chaos.stalled and not self.is_stalled:
                 self._write_protocol()
             if not data or (self.protocol.close_expected() and self.writer.transport.is_closing()):
                 return

@@ -13,7 +13,7 @@ from vol_platform.clock import monotonic_seconds, utc_now
 from vol_platform.errors import PortInUseError
 from vol_platform.simulator.capture import Capture, read_capture
 from vol_platform.simulator.channels import Channel
-from vol_platform.simulator.chaos import disturb
+from vol_platform.simulator.chaos import concerns, disturb, is_reordered, shifted
 from vol_platform.simulator.connection import Connection, serve_client, spend
 from vol_platform.simulator.errors import RpcError, too_many_requests
 from vol_platform.simulator.market import Market
@@ -185,6 +185,13 @@ class Exchange:
         """Return the simulated time in milliseconds."""
         return self._now_us() // 1000
 
+    def drain_credits(self) -> None:
+        """Take the credits of every session: the next call of each is answered with 10028."""
+        for connection in self.connections:
+            for pool in ("subscribe", "calls"):
+                connection.credits[f"{pool} at"] = monotonic_seconds()
+                connection.credits[pool] = 0.0
+
     def _now_us(self) -> int:
         elapsed = monotonic_seconds() - self._origin
         return self._origin_ms * 1000 + int(1e6 * elapsed * self.options.speed)
@@ -257,7 +264,8 @@ class Exchange:
         return self._reply(fields, self._now_us() if arrived_us is None else arrived_us)
 
     def _reply(self, fields: dict[str, Any], arrived_us: int) -> bytes:
-        left = self._now_us()
+        offset = self.chaos.timestamp_offset_ms * 1000
+        arrived_us, left = arrived_us + offset, self._now_us() + offset
         timing = {"usIn": arrived_us, "usOut": left, "usDiff": left - arrived_us}
         return encode(fields | timing | {"testnet": self.options.testnet})
 
@@ -324,16 +332,33 @@ class Exchange:
 
     def deliver(self, connection: Connection, channel: str, frame: bytes) -> None:
         """Queue a frame for one connection, after the faults that are switched on."""
-        connection.sequence += 1
-        if any(text in channel for text in self.chaos.lose_channels):
+        chaos = self.chaos
+        if chaos.mute:
             return
-        for each in disturb(
-            self.chaos, self.options.seed, connection.number, connection.sequence, frame
-        ):
-            self.sent_notifications += 1
-            connection.push(each)
-            if self.oracle.is_on:
-                self.oracle.sent(connection.number, connection.sequence, channel, each)
+        connection.sequence += 1
+        number = connection.sequence
+        if any(text in channel for text in chaos.lose_channels):
+            return
+        frame = shifted(frame, chaos.timestamp_offset_ms)
+        leaving = [frame]
+        if concerns(chaos, channel):
+            if chaos.lose_snapshots and b'"type":"snapshot"' in frame:
+                return
+            leaving = disturb(chaos, self.options.seed, connection.number, number, frame)
+            if is_reordered(chaos, self.options.seed, connection.number, number):
+                connection.held += [(channel, number, each) for each in leaving]
+                return
+        for each in leaving:
+            self._push(connection, channel, number, each)
+        held, connection.held = connection.held, []
+        for behind in held:
+            self._push(connection, *behind)
+
+    def _push(self, connection: Connection, channel: str, number: int, frame: bytes) -> None:
+        self.sent_notifications += 1
+        connection.push(frame)
+        if self.oracle.is_on:
+            self.oracle.sent(connection.number, number, channel, frame)
 
     def flush(self) -> None:
         """Send what is queued on every connection."""
@@ -348,11 +373,11 @@ class Exchange:
             self.publish("platform_state", self.venue.notification("platform_state", data))
         self.flush()
 
-    def close_all(self, code: int = 1000) -> None:
-        """Close every session; 1006 cuts the connections without a closing handshake."""
+    def close_all(self, code: int = 1000, *, reset: bool = False) -> None:
+        """Close every session; 1006 cuts without a handshake, with ``reset`` by a TCP reset."""
         for connection in list(self.connections):
             if code == 1006:
-                connection.abort()
+                connection.abort(reset=reset)
             else:
                 connection.close(code)
 

@@ -25,6 +25,10 @@ class ChaosOptions(BaseModel):
     """Notifications sent twice."""
     malformed_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Notifications cut in the middle, so that they are not JSON."""
+    odd_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications with one of `chaos.ODDITIES`: bad UTF-8, NaN, null, text for a number, …"""
+    reorder_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Notifications that leave after the one that followed them."""
     unknown_field_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Notifications whose data has one more field."""
     unknown_instrument_share: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -35,8 +39,22 @@ class ChaosOptions(BaseModel):
     """Connections stay open and say nothing, not even heartbeats."""
     maintenance: bool = False
     """Every call is refused with 11051 and platform_state says locked."""
+    mute: bool = False
+    """Heartbeats and replies, but no data."""
+    stall_in_frame: bool = False
+    """Half of the next frame is sent, and then nothing more on that connection."""
+    drip_bytes_per_second: int = Field(default=0, ge=0)
+    """Everything leaves in small pieces, no faster than this; 0 sends at once."""
+    handshake_status: Literal[0, 403, 429, 503] = 0
+    """New WebSockets are refused with this status of HTTP; 0 accepts them."""
+    timestamp_offset_ms: int = 0
+    """Added to every exchange timestamp, also to that of get_time: a wrong clock over there."""
+    lose_snapshots: bool = False
+    """The first message of a book does not arrive."""
     refuse_channels: tuple[str, ...] = ()
     """Channels containing any of these texts are left out of the reply."""
+    only_channels: tuple[str, ...] = ()
+    """Shares and lost snapshots concern channels containing any of these texts; empty is all."""
 
 
 class ExchangeOptions(BaseModel):

@@ -30,7 +30,7 @@ def _hello(request: Request) -> Any:
 
 
 def _get_time(request: Request) -> Any:
-    return request.exchange.now_ms()
+    return request.exchange.now_ms() + request.exchange.chaos.timestamp_offset_ms
 
 
 def _status(request: Request) -> Any:
