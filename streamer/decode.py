@@ -17,7 +17,7 @@ import crc32c
 import msgspec
 from msgspec import Raw, Struct
 
-from streamer.deribit.channels import Family, family_of
+from streamer.deribit.channels import Family, family_of, instrument_of
 from streamer.deribit.instruments import Kind, kind_of
 from streamer.deribit.messages import (
     Book,
@@ -27,6 +27,8 @@ from streamer.deribit.messages import (
     GroupedBook,
     Index,
     Instrument,
+    Interest,
+    MarkPrice,
     Quote,
     RestAnswer,
     Stats,
@@ -37,7 +39,15 @@ from streamer.deribit.messages import (
     permissive,
 )
 
-__all__ = ["BookRow", "Decoded", "FrameDecoder", "Outcome", "Row", "specification_checksum"]
+__all__ = [
+    "BookRow",
+    "Decoded",
+    "FrameDecoder",
+    "InterestRow",
+    "Outcome",
+    "Row",
+    "specification_checksum",
+]
 
 _EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
 _FUTURE_TOLERANCE_MS: Final = 86_400_000
@@ -82,6 +92,15 @@ class BookRow(Struct, gc=False):
     prev_change_id: int | None
     bids: list[tuple[str, float, float]]
     asks: list[tuple[str, float, float]]
+
+
+class InterestRow(Struct, gc=False):
+    """A row of `perpetual_interest`; the wire names the instrument in the channel alone."""
+
+    instrument_name: str
+    timestamp: int
+    index_price: float | None
+    interest: float | None
 
 
 class _NotStorableError(Exception):
@@ -157,6 +176,8 @@ class FrameDecoder:
             Family.TRADES: _Reader(Trade),
             Family.PRICE_INDEX: _Reader(Index),
             Family.VOLATILITY_INDEX: _Reader(Volatility),
+            Family.MARK_PRICES: _Reader(MarkPrice),
+            Family.INTEREST: _Reader(Interest),
         }
         self._tickers = self._readers[Family.TICKER].known
 
@@ -275,6 +296,8 @@ class FrameDecoder:
             return self._trade_rows(data, received_ms)
         if family is Family.LIFECYCLE:
             return None
+        if family is Family.MARK_PRICES:
+            return self._mark_rows(data, received_ms)
         reader = self._readers.get(family)
         if reader is None:
             reason = "unsupported_channel" if family is Family.UNSUPPORTED else "unknown_channel"
@@ -284,6 +307,7 @@ class FrameDecoder:
         table = {
             Family.PRICE_INDEX: "spot_prices",
             Family.VOLATILITY_INDEX: "volatility_index",
+            Family.INTEREST: "perpetual_interest",
         }.get(family, "order_books")
         if family is Family.BOOK:
             message = _book_row(message)
@@ -291,6 +315,10 @@ class FrameDecoder:
             message = _grouped_row(message)
         elif family is Family.QUOTE:
             message = _quote_row(message)
+        elif family is Family.INTEREST:
+            message = InterestRow(
+                instrument_of(channel), message.timestamp, message.index_price, message.interest
+            )
         return [Row(table, message, crc32c.crc32c(data), data)]
 
     def _ticker_row(self, data: Raw, received_ms: int) -> Row:
@@ -320,6 +348,14 @@ class FrameDecoder:
                 raise _NotStorableError("wrong_type", detail) from None
             self.lenient_messages += 1
         return Row(table, ticker, crc32c.crc32c(data), data)
+
+    def _mark_rows(self, data: Raw, received_ms: int) -> list[Row]:
+        reader, rows = self._readers[Family.MARK_PRICES], []
+        for raw in self._array.decode(data):
+            mark = self._read(Family.MARK_PRICES, reader, raw)
+            _check_time(mark.timestamp, received_ms)
+            rows.append(Row("mark_prices", mark, crc32c.crc32c(raw), raw))
+        return rows
 
     def _trade_rows(self, data: Raw, received_ms: int) -> list[Row]:
         return self._trade_rows_of(self._array.decode(data), received_ms)

@@ -188,6 +188,26 @@ _SPOT_PRICES = Table(
     ),
 )
 
+_MARK_PRICES = Table(
+    "mark_prices",
+    (
+        _text("instrument_name"),
+        _milliseconds("exchange_ts", "timestamp"),
+        _decimal("mark_price"),
+        _decimal("mark_vol", "iv"),
+    ),
+)
+
+_PERPETUAL_INTEREST = Table(
+    "perpetual_interest",
+    (
+        _text("instrument_name"),
+        _milliseconds("exchange_ts", "timestamp"),
+        _decimal("index_price"),
+        _float("interest"),
+    ),
+)
+
 _VOLATILITY_INDEX = Table(
     "volatility_index",
     (
@@ -275,6 +295,8 @@ TABLES: dict[str, Table] = {
         _FUTURES_PRICES,
         _SPOT_PRICES,
         _VOLATILITY_INDEX,
+        _MARK_PRICES,
+        _PERPETUAL_INTEREST,
         _TRADES,
         _ORDER_BOOKS,
         _OPTIONS_METADATA,

@@ -18,6 +18,8 @@ class Family(StrEnum):
     TRADES = "trades"
     PRICE_INDEX = "deribit_price_index"
     VOLATILITY_INDEX = "deribit_volatility_index"
+    MARK_PRICES = "markprice"
+    INTEREST = "perpetual"
     LIFECYCLE = "lifecycle"
     """instrument.state and platform_state: they steer the collector and are not stored."""
     UNSUPPORTED = "unsupported"
@@ -31,6 +33,8 @@ _SIMPLE = {
     "trades": Family.TRADES,
     "deribit_price_index": Family.PRICE_INDEX,
     "deribit_volatility_index": Family.VOLATILITY_INDEX,
+    "markprice": Family.MARK_PRICES,
+    "perpetual": Family.INTEREST,
     "platform_state": Family.LIFECYCLE,
 }
 _UNSUPPORTED = frozenset(
@@ -42,8 +46,6 @@ _UNSUPPORTED = frozenset(
         "deribit_price_statistics",
         "estimated_expiration_price",
         "incremental_ticker",
-        "markprice",
-        "perpetual",
         "rfq",
         "user",
     }
@@ -76,7 +78,9 @@ def family_of(channel: str) -> Family:
     return Family.UNSUPPORTED if head in _UNSUPPORTED else Family.UNKNOWN
 
 
-_BY_INSTRUMENT = frozenset({Family.TICKER, Family.QUOTE, Family.BOOK, Family.GROUPED_BOOK})
+_BY_INSTRUMENT = frozenset(
+    {Family.TICKER, Family.QUOTE, Family.BOOK, Family.GROUPED_BOOK, Family.INTEREST}
+)
 
 
 def instrument_of(channel: str) -> str:

@@ -21,6 +21,8 @@ __all__ = [
     "GroupedBook",
     "Index",
     "Instrument",
+    "Interest",
+    "MarkPrice",
     "Params",
     "Quote",
     "ReplyError",
@@ -258,6 +260,23 @@ class Index(Struct, gc=False, forbid_unknown_fields=True):
     index_name: str
     timestamp: Milliseconds
     price: float
+
+
+class MarkPrice(Struct, gc=False, forbid_unknown_fields=True):
+    """The mark of one option in `markprice.options`; its volatility is a decimal, not percent."""
+
+    instrument_name: str
+    timestamp: Milliseconds
+    iv: float | None = None
+    mark_price: float | None = None
+
+
+class Interest(Struct, gc=False, forbid_unknown_fields=True):
+    """The interest of a perpetual; which one is in the name of the channel alone."""
+
+    timestamp: Milliseconds
+    interest: float | None = None
+    index_price: float | None = None
 
 
 class Volatility(Struct, gc=False, forbid_unknown_fields=True):

@@ -53,13 +53,14 @@ class Venue:
         self._heads: dict[str, bytes] = {}
         self._aggregated: dict[str, TickerData] = {}
         self._books: dict[str, BookState] = {}
+        self._marks_said: dict[str, dict[str, tuple[float, float]]] = {}
 
     # ---------------------------------------------------------------- questions
 
     def exists(self, channel: Channel, time_ms: int) -> bool:
         """Return whether a channel can be subscribed."""
         match channel.kind:
-            case "deribit_price_index" | "deribit_volatility_index":
+            case "deribit_price_index" | "deribit_volatility_index" | "markprice.options":
                 return self._market_of_index(channel.subject) is not None
             case "platform_state" | "platform_state.public_methods_state":
                 return True
@@ -67,7 +68,9 @@ class Venue:
                 return self._is_scope(channel.subject)
             case "trades" if "." in channel.subject:
                 return self._is_scope(channel.subject)
-            case "ticker" | "book" | "quote" | "trades":
+            case "perpetual" if not channel.subject.endswith("-PERPETUAL"):
+                return False
+            case "ticker" | "book" | "quote" | "trades" | "perpetual":
                 return self._listed(channel.subject, time_ms)
             case _:
                 return False
@@ -166,6 +169,10 @@ class Venue:
                 frames.append((name, self.notification(name, _quote(tickers[channel.subject]))))
             elif channel.kind == "book":
                 books.append((name, self._book_snapshot(channel, tickers[channel.subject])))
+            elif channel.kind == "markprice.options":
+                frames.append(
+                    (name, self.notification(name, self._marks(channel.subject, time_ms)))
+                )
             elif channel.kind.startswith("deribit_"):
                 data = self._index_data(channel.kind, channel.subject, time_ms)
                 frames.append((name, self.notification(name, data)))
@@ -181,6 +188,44 @@ class Venue:
         theta = market.surface(time_ms).atm_total_variance(_THIRTY_DAYS_YEARS)
         vol = round(100.0 * float(np.sqrt(theta / _THIRTY_DAYS_YEARS)[0]), 2)
         return {"timestamp": time_ms, "volatility": vol, "index_name": index_name}
+
+    def _marks(self, index_name: str, time_ms: int) -> list[dict[str, Any]]:
+        """Return the marks of all options on an index, as coarse as the exchange writes them."""
+        market = self._market_of_index(index_name)
+        if market is None:
+            raise RpcError(13020, "not_found")
+        feed = self.feeds[market.currency]
+        rows = np.arange(len(feed.board.names))
+        return [
+            {
+                "timestamp": time_ms,
+                "iv": round(ticker.mark_iv / 100, 4),
+                "instrument_name": ticker.instrument_name,
+                "mark_price": round(ticker.mark_price, 4),
+            }
+            for ticker in feed.source.options(rows, np.full(rows.size, time_ms))
+        ]
+
+    def _say_marks(self, currency: str, time_ms: int, publisher: Publisher) -> None:
+        """Say the marks that changed, and the interest of the perpetual."""
+        channel = f"markprice.options.{self.markets[currency].specification.index_name}"
+        if publisher.has_subscribers(channel):
+            said = self._marks_said.setdefault(channel, {})
+            changed = []
+            for mark in self._marks(self.markets[currency].specification.index_name, time_ms):
+                values = (mark["iv"], mark["mark_price"])
+                if said.get(mark["instrument_name"]) != values:
+                    said[mark["instrument_name"]] = values
+                    changed.append(mark)
+            if changed:
+                publisher.publish(channel, self.notification(channel, changed))
+        name = f"{currency}-PERPETUAL"
+        for interval in ("raw", "100ms", "agg2"):
+            channel = f"perpetual.{name}.{interval}"
+            if publisher.has_subscribers(channel):
+                price = float(self.markets[currency].index_price(time_ms)[0])
+                data = {"timestamp": time_ms, "interest": 2.203e-05, "index_price": price}
+                publisher.publish(channel, self.notification(channel, data))
 
     def _book_snapshot(self, channel: Channel, ticker: TickerData) -> bytes:
         bids, asks, change_id = self.book(ticker)
@@ -214,6 +259,7 @@ class Venue:
                 if publisher.has_subscribers(channel):
                     data = self._index_data(kind, name, time_ms)
                     publisher.publish(channel, self.notification(channel, data))
+            self._say_marks(currency, time_ms, publisher)
         for trade in trades_between(feed.source, time_ms - feed.step_ms, time_ms):
             self._say_trade(currency, trade, publisher)
 

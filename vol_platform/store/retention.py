@@ -22,6 +22,8 @@ RAW_TABLES = (
     "futures_prices",
     "spot_prices",
     "volatility_index",
+    "mark_prices",
+    "perpetual_interest",
     "trades",
     "order_books",
     "dead_letters",

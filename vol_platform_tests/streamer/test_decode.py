@@ -150,7 +150,7 @@ def test_replies_heartbeats_and_lifecycle_events_are_control_messages(raw):
         (ticker_frame("BTC-CS-25DEC26-70000_75000"), "unsupported_instrument"),
         (ticker_frame("nonsense"), "unsupported_instrument"),
         (frame("chart.trades.BTC-PERPETUAL.1", {"tick": 1}), "unsupported_channel"),
-        (frame("markprice.options.btc_usd", []), "unsupported_channel"),
+        (frame("chart.trades.BTC-PERPETUAL.1", {}), "unsupported_channel"),
         (frame("new.channel", {}), "unknown_channel"),
         (frame("book.a.b.c.d.e", {}), "unknown_channel"),
         (frame("book.BTC-PERPETUAL.raw", book_data(type="other")), "wrong_type"),
@@ -332,3 +332,20 @@ def test_a_ticker_with_one_odd_field_never_raises(field, value, cut):
     ).encode("utf-8", "surrogatepass")
     decoded = decode(raw if cut is None else raw[: len(raw) - cut])
     assert decoded.outcome in (Outcome.DATA, Outcome.DEAD)
+
+
+def test_marks_of_a_market_and_the_interest_of_a_perpetual_are_rows():
+    marks = [
+        {"timestamp": RECEIVED_MS, "iv": 0.3706, "instrument_name": name, "mark_price": 0.005}
+        for name in ("BTC-31JUL26-67000-C", "BTC-31JUL26-67000-P")
+    ]
+    decoded = FrameDecoder().decode(frame("markprice.options.btc_usd", marks), RECEIVED_NS)
+    assert [(row.table, row.message.iv) for row in decoded.rows] == [("mark_prices", 0.3706)] * 2
+    interest = {"timestamp": RECEIVED_MS, "interest": 2.2e-05, "index_price": 7872.88}
+    decoded = FrameDecoder().decode(frame("perpetual.BTC-PERPETUAL.100ms", interest), RECEIVED_NS)
+    (row,) = decoded.rows
+    assert (row.table, row.message.instrument_name) == ("perpetual_interest", "BTC-PERPETUAL")
+    assert (row.message.interest, row.message.index_price) == (2.2e-05, 7872.88)
+    late = [marks[0] | {"timestamp": RECEIVED_MS + 2 * 86_400_000}]
+    decoded = FrameDecoder().decode(frame("markprice.options.btc_usd", late), RECEIVED_NS)
+    assert decoded.reason == "timestamp_out_of_range"

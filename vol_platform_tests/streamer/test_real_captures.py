@@ -32,7 +32,7 @@ CAPTURES = (
 )
 DEAD_LETTERS = {
     "unsupported_instrument": 3,  # combos
-    "unsupported_channel": 2,  # markprice and chart
+    "unsupported_channel": 1,  # chart
     "missing_field": 1,  # a trimmed ticker without a timestamp
 }
 TICKER = {
@@ -131,6 +131,11 @@ def expected_rows(payload: bytes) -> list[tuple[str, dict[str, Any]]]:
         for side in ("bid", "ask"):
             row[f"{side}s"] = [("new", data[f"best_{side}_price"], data[f"best_{side}_amount"])]
         return [("order_books", identity(data) | row)]
+    if family == "markprice":
+        return [
+            ("mark_prices", identity(it) | {"mark_price": it["mark_price"], "mark_vol": it["iv"]})
+            for it in data
+        ]
     if family == "deribit_volatility_index":
         row = {name: data[name] for name in ("index_name", "volatility")}
         return [("volatility_index", row | {"exchange_ts": data["timestamp"]})]

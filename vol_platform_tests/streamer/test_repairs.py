@@ -134,3 +134,34 @@ async def test_a_restart_is_bridged_and_knows_the_trades_and_gaps_of_the_process
         )
     ]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+async def test_every_channel_that_can_be_chosen_is_stored(database, tmp_path):
+    async with Exchange(ExchangeOptions(seed=33)) as exchange:
+        settings = live_settings(
+            database,
+            tmp_path,
+            exchange,
+            expiries=("next:1", "monthlies"),
+            books=("perpetual", "front_future", "at_the_money:1"),
+            mark_prices=True,
+            perpetual_interest=True,
+        )
+        collector = Collector(settings, SYSTEM_CLOCK)
+        running = asyncio.create_task(collector.run())
+        tables = ("mark_prices", "perpetual_interest", "order_books", "volatility_index")
+        for table in tables:
+            await stored(database, "SELECT count() > 0 FROM " + table, 1)  # noqa: S608 - ours
+        await stored(database, "SELECT uniqExact(instrument_name) FROM order_books", 6)
+        collector.stop()
+        accounting = await running
+    assert accounting.is_balanced
+    assert (accounting.accounts.dead_letters, accounting.refused_channels) == (0, 0)
+    expiries, marks, mark = one(
+        database,
+        "SELECT (SELECT uniqExact(splitByChar('-', instrument_name)[2]) FROM options_quotes), "
+        "uniqExact(instrument_name), max(toFloat64(mark_vol)) FROM mark_prices",
+    )
+    assert 2 <= expiries <= 9
+    assert marks >= 900
+    assert 0.2 < mark < 5.0
