@@ -156,9 +156,10 @@ def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> N
 def _take_over_checks(calibration: Calibration, earlier: list[int], fit: ChainFit) -> None:
     """Keep the verdicts on slices that did not change, where their next neighbour is the same."""
     for j, at in enumerate(earlier):
+        if calibration.start[j] != KEEP:
+            continue
         last = j + 1 == len(earlier)
-        neighbour = math.isinf(fit.gap_minimum[at]) if last else earlier[j + 1] == at + 1
-        if calibration.start[j] == KEEP and neighbour:
+        if math.isinf(fit.gap_minimum[at]) if last else earlier[j + 1] == at + 1:
             calibration.g_minimum[j] = fit.g_minimum[at]
             calibration.gap_minimum[j] = fit.gap_minimum[at]
             calibration.stale[j] = False

@@ -160,7 +160,7 @@ def _sigma_minimum(level: FloatArray, slope: FloatArray, b: float, shift: float)
         b * polynomial.polymul(polynomial.polymul(slope, slope), _T2_PLUS_1),
         16.0 * polynomial.polymul(_T_SQUARED, level),
     )
-    above = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
+    above: FloatArray = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
     below: FloatArray = np.asarray(polynomial.polymul(_T2_PLUS_1, product), dtype=np.float64)
     places = _stationary(above, below)
     values = polynomial.polyval(places, above) / polynomial.polyval(places, below)

@@ -51,7 +51,7 @@ class DatedSurface(Protocol):
         """Indices of the fitted ones."""
 
     def total_variance(self, k: npt.ArrayLike, expiry_years: npt.ArrayLike) -> FloatArray:
-        """``vol^2 T`` at log-moneyness k."""
+        """``vol^2 T``, as in `surface.Surface.total_variance`."""
 
 
 class WeekendEstimate(NamedTuple):

@@ -361,7 +361,20 @@ def synthetic_forward(
 def annualised_basis(
     forward: npt.ArrayLike, spot: npt.ArrayLike, expiry_years: npt.ArrayLike
 ) -> FloatArray:
-    """``ln(forward / spot) / expiry_years``, decimal; NaN where an input is not positive."""
+    """``ln(forward / spot) / expiry_years``, decimal; NaN where an input is not positive.
+
+    Parameters
+    ----------
+    forward, spot
+        USD.
+    expiry_years
+        ACT/365.  All arguments broadcast.
+
+    Returns
+    -------
+    ndarray
+        The broadcast shape.
+    """
     F, S, T = (np.asarray(values, dtype=np.float64) for values in (forward, spot, expiry_years))
     with np.errstate(divide="ignore", invalid="ignore"):
         basis = np.log(F / S) / T
@@ -369,7 +382,13 @@ def annualised_basis(
 
 
 def perpetual_basis(perpetual_price: npt.ArrayLike, index_price: npt.ArrayLike) -> FloatArray:
-    """``perpetual / index - 1``, decimal; NaN where a price is not positive."""
+    """``perpetual / index - 1``, decimal; NaN where a price is not positive.
+
+    Parameters
+    ----------
+    perpetual_price, index_price
+        USD; they broadcast.
+    """
     perpetual, index = (
         np.asarray(values, dtype=np.float64) for values in (perpetual_price, index_price)
     )

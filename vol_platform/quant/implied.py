@@ -171,6 +171,8 @@ def implied_vol_with_status(
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """`implied_vol`, and an `ImpliedVolStatus` for every cell.
 
+    Parameters and errors as in `implied_vol`.
+
     Examples
     --------
     >>> vol, status = implied_vol_with_status([1273.0, -5.0], 60_000, 66_000, 30 / 365, True)
@@ -187,5 +189,8 @@ def implied_vol_coin_with_status(
     expiry_years: ArrayLike,
     is_call: ArrayLike,
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """`implied_vol_coin`, and an `ImpliedVolStatus` for every cell."""
+    """`implied_vol_coin`, and an `ImpliedVolStatus` for every cell.
+
+    Parameters and errors as in `implied_vol_coin`.
+    """
     return _solve_with_status(price_coin, forward, strike, expiry_years, is_call, in_coin=True)

@@ -201,7 +201,7 @@ class ModelSurface(Protocol):
         """Why an expiry has no fit, by index."""
 
     def total_variance(self, k: npt.ArrayLike, expiry_years: npt.ArrayLike) -> FloatArray:
-        """``vol^2 T`` at log-moneyness `k`; broadcasts."""
+        """``vol^2 T``, as in `surface.Surface.total_variance`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ the ones this package works in.  A curve from US Treasury par yields or from SOF
 discount a USD premium or compare futures basis with funding.
 
 Interpolation is log-linear in the discount factor (piecewise flat forward rates, never negative
-unless the data say so) or a natural cubic spline of the zero rate.
+unless the data say so) or a natural cubic spline of the zero rate; both are described by P. Hagan
+and G. West, Interpolation methods for curve construction (2006).
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ class DiscountCurve:
 
     def forward_rate(self, start_years: ArrayLike, end_years: ArrayLike) -> Floats:
         """Continuously compounded rate between two dates; NaN where the end is not later.
+
+        Parameters
+        ----------
+        start_years, end_years
+            ACT/365, >= 0; they broadcast.
 
         Examples
         --------

@@ -72,6 +72,12 @@ def percentile_rank(history: ArrayLike, value: float) -> float:
 def iv_rank(history: ArrayLike, value: float) -> float:
     """Position of `value` between the lowest and highest of `history`, 0 to 100, clipped.
 
+    Parameters
+    ----------
+    history : array_like
+        Any shape; NaN values are ignored.
+    value : float
+
     Returns
     -------
     float

@@ -70,7 +70,20 @@ class EssviChain:
 def total_variance(
     k: npt.ArrayLike, theta: npt.ArrayLike, rho: npt.ArrayLike, phi: npt.ArrayLike
 ) -> FloatArray:
-    """Total variance of an (e)SSVI slice; everything broadcasts."""
+    """Total variance of an (e)SSVI slice (Gatheral and Jacquier 2014, equation 4.1).
+
+    Parameters
+    ----------
+    k
+        Log-moneyness.
+    theta, rho, phi
+        Total variance at the money, skew, curvature (1/k).  All arguments broadcast.
+
+    Returns
+    -------
+    ndarray
+        The broadcast shape.
+    """
     x, level, skew, curve = (np.asarray(v, dtype=np.float64) for v in (k, theta, rho, phi))
     y = curve * x
     root = np.sqrt((y + skew) ** 2 + 1.0 - skew**2)
@@ -78,13 +91,33 @@ def total_variance(
 
 
 def power_law_phi(theta: npt.ArrayLike, eta: float, gamma: float) -> FloatArray:
-    """``eta / (theta^gamma (1 + theta)^(1 - gamma))`` (Gatheral and Jacquier 2014, Remark 4.4)."""
+    """``eta / (theta^gamma (1 + theta)^(1 - gamma))`` (Gatheral and Jacquier 2014, Remark 4.4).
+
+    Parameters
+    ----------
+    theta
+        Total variance at the money, > 0, any shape.
+    eta, gamma
+        Level of the curvature, and its decay in theta.
+
+    Returns
+    -------
+    ndarray
+        Shape of `theta`.
+    """
     level = np.asarray(theta, dtype=np.float64)
     return np.asarray(eta / (level**gamma * (1.0 + level) ** (1.0 - gamma)))
 
 
 def power_law_ssvi_free(rho: float, eta: float, gamma: float) -> bool:
-    """Whether power-law SSVI is butterfly-free at every theta: eta (1 + |rho|) <= 2."""
+    """Whether power-law SSVI is butterfly-free at every theta: eta (1 + |rho|) <= 2.
+
+    Parameters
+    ----------
+    rho, eta, gamma
+        Skew; level of the curvature and its decay, in (0, 1/2] (Gatheral and Jacquier 2014,
+        Remark 4.4).
+    """
     return 0.0 < gamma <= 0.5 and eta * (1.0 + abs(rho)) <= 2.0
 
 
@@ -94,6 +127,16 @@ def butterfly_free(
     """Sufficient condition of Gatheral and Jacquier (2014, Theorem 4.2), element by element.
 
     ``theta phi (1 + |rho|) < 4`` and ``theta phi^2 (1 + |rho|) <= 4``.
+
+    Parameters
+    ----------
+    theta, rho, phi
+        Total variance at the money, skew, curvature (1/k); they broadcast.
+
+    Returns
+    -------
+    ndarray of bool
+        The broadcast shape.
     """
     level, skew, curve = (np.asarray(v, dtype=np.float64) for v in (theta, rho, phi))
     wing = 1.0 + np.abs(skew)

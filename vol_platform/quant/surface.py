@@ -203,6 +203,11 @@ class Surface:
     def forward(self, expiry: Expiry) -> float:
         """Forward in USD: log-linear in time between expiries, flat beyond both ends.
 
+        Parameters
+        ----------
+        expiry
+            As in `iv`.
+
         NaN when no forward is known.
         """
         return float(self._forward_at(np.array([self.years_to(expiry)]))[0])
@@ -243,7 +248,13 @@ class Surface:
         return np.asarray(smile.forward[0] * np.exp(k.reshape(wanted.shape)), dtype=np.float64)
 
     def atm_vol(self, expiry: Expiry) -> float:
-        """Volatility at ``k = 0`` (strike equal to the forward), decimal."""
+        """Volatility at ``k = 0`` (strike equal to the forward), decimal.
+
+        Parameters
+        ----------
+        expiry
+            As in `iv`.
+        """
         years = self.years_to(expiry)
         return float(np.sqrt(self.total_variance(0.0, years) / years))
 

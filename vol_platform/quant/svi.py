@@ -110,7 +110,20 @@ def total_variance(
     m: npt.ArrayLike,
     sigma: npt.ArrayLike,
 ) -> FloatArray:
-    """Total variance ``w = vol^2 T`` of raw SVI; everything broadcasts.
+    """Total variance ``w = vol^2 T`` of raw SVI.
+
+    Parameters
+    ----------
+    k
+        Log-moneyness ``ln(strike / forward)``.
+    a, b, rho, m, sigma
+        Raw SVI (total variance, its slope per unit of k, dimensionless, k, k); not checked.  All
+        arguments broadcast against each other.
+
+    Returns
+    -------
+    ndarray
+        The broadcast shape.
 
     Examples
     --------
@@ -126,7 +139,15 @@ def total_variance(
 def total_variance_derivatives(
     k: npt.ArrayLike, a: float, b: float, rho: float, m: float, sigma: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """``w``, ``dw/dk`` and ``d2w/dk2`` of raw SVI, each of the shape of `k`."""
+    """``w``, ``dw/dk`` and ``d2w/dk2`` of raw SVI, each of the shape of `k`.
+
+    Parameters
+    ----------
+    k
+        Log-moneyness, any shape.
+    a, b, rho, m, sigma
+        As in `total_variance`, one slice.
+    """
     x = np.asarray(k, dtype=np.float64) - m
     root = np.sqrt(x * x + sigma * sigma)
     return (
@@ -140,6 +161,13 @@ def raw_to_jw(
     a: float, b: float, rho: float, m: float, sigma: float, *, expiry_years: float
 ) -> JumpWings:
     """Jump-Wings parameters of a raw slice (Gatheral and Jacquier 2014, equation 3.5).
+
+    Parameters
+    ----------
+    a, b, rho, m, sigma
+        Raw SVI (total variance, its slope per unit of k, dimensionless, k, k).
+    expiry_years
+        ACT/365, > 0.
 
     Raises
     ------
@@ -165,6 +193,14 @@ def jw_to_raw(
     v: float, psi: float, p: float, c: float, v_tilde: float, *, expiry_years: float
 ) -> Raw:
     """Raw parameters of a Jump-Wings slice (Gatheral and Jacquier 2014, Lemma 3.2).
+
+    Parameters
+    ----------
+    v, psi, p, c, v_tilde
+        Variance at the money and smallest variance (per year), slope at the money, and put and
+        call wing slopes, the slopes over ``sqrt(w(0))``.
+    expiry_years
+        ACT/365, > 0.
 
     Raises
     ------
@@ -204,6 +240,11 @@ def jw_to_raw(
 def raw_to_natural(a: float, b: float, rho: float, m: float, sigma: float) -> Natural:
     """Natural parameters of a raw slice (Gatheral and Jacquier 2014, Lemma 3.1).
 
+    Parameters
+    ----------
+    a, b, rho, m, sigma
+        Raw SVI (total variance, its slope per unit of k, dimensionless, k, k).
+
     Raises
     ------
     QuantError
@@ -224,7 +265,12 @@ def raw_to_natural(a: float, b: float, rho: float, m: float, sigma: float) -> Na
 
 
 def natural_to_raw(delta: float, mu: float, rho: float, omega: float, zeta: float) -> Raw:
-    """Raw parameters of a natural slice.
+    """Raw parameters of a natural slice (Gatheral and Jacquier 2014, Lemma 3.1).
+
+    Parameters
+    ----------
+    delta, mu, rho, omega, zeta
+        Natural SVI (total variance, k, dimensionless, total variance, 1/k).
 
     Raises
     ------

@@ -5,6 +5,8 @@ unadjusted forward delta is 0.25 (Deribit's displayed delta; on the premium-adju
 `_pa`, the right-most strike is taken); risk reversal is call minus put, butterfly is the mean of
 the two less at-the-money.  Volatilities are decimals, quoted in calendar time.
 
+Conventions after D. Reiswich and U. Wystup, A guide to FX options quoting conventions (2010).
+
 Every function takes any object with the members of `SmileSurface`, of which
 `vol_platform.quant.surface.Surface` is the one in use. A maturity between two expiries is read from
 the surface itself, which interpolates total variance in event time.
@@ -53,7 +55,7 @@ class SmileSurface(Protocol):
         """Listed expiries in years, increasing."""
 
     def total_variance(self, k: ArrayLike, expiry_years: ArrayLike) -> Floats:
-        """``vol**2 * expiry_years`` at log-moneyness k."""
+        """``vol**2 * expiry_years``, as in `surface.Surface.total_variance`."""
 
 
 class SkewMetrics(NamedTuple):
@@ -290,7 +292,13 @@ def forward_vol_between(
 
 
 def forward_vols(surface: SmileSurface) -> Floats:
-    """Forward volatility between each fitted expiry and the one before (the first from now)."""
+    """Forward volatility between each fitted expiry of `surface` and the one before it.
+
+    Returns
+    -------
+    ndarray
+        One per fitted expiry, the first from now; NaN as in `forward_vol`.
+    """
     years = expiries(surface)
     if years.size == 0:
         return np.empty(0)

@@ -176,6 +176,11 @@ def _finite_calendar(
 def pool(reports: Sequence[BoardReport]) -> dict[str, float]:
     """Figures of many boards together; boards without quotes count for nothing.
 
+    Parameters
+    ----------
+    reports
+        One per board.
+
     Returns
     -------
     dict

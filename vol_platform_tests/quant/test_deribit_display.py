@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +11,15 @@ import pytest
 from scipy.optimize import least_squares
 
 from vol_platform.quant.deribit_display import displayed_greeks, displayed_years
+from vol_platform_tests.quant.recorded import option_of, recorded_order_books, recorded_tickers
 
-MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-NAME = re.compile(r"^[A-Z_]+-(\d+)([A-Z]{3})(\d\d)-(\d+(?:d\d+)?)-([CP])$")
 COLUMNS = ("delta", "gamma", "vega", "theta", "rho")
 HALF_DIGIT = 0.51e-5
 MARK_IV_DIGIT = 0.51e-4  # of the decimal volatility: the wire rounds to 0.01 %
 PREMIUM_DIGIT = 0.51e-6  # of the mark, in coin; older frames carry two digits more
 
 
-def tickers(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object with greeks and an underlying price, however deep."""
-    if isinstance(value, dict):
-        if isinstance(value.get("greeks"), dict) and "underlying_price" in value:
-            yield value
-        for inner in value.values():
-            yield from tickers(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from tickers(inner)
-
-
-def recorded(folder: Path) -> Iterator[dict[str, Any]]:
-    """All ticker frames of the recorded captures."""
-    for path in sorted((folder / "ws").glob("*.*")):
-        if path.suffix not in (".txt", ".jsonl"):
-            continue
-        for line in path.read_text().splitlines():
-            start = line.find("{")
-            if start >= 0:
-                yield from tickers(json.loads(line[start:]))
-
-
-def explain(frame: dict[str, Any], match: re.Match[str]) -> str:
+def explain(frame: dict[str, Any]) -> str:
     """Say how the displayed greeks of one frame are reproduced.
 
     `exact`: five numbers to the printed digits with a volatility inside the rounding of mark_iv.
@@ -55,20 +27,16 @@ def explain(frame: dict[str, Any], match: re.Match[str]) -> str:
     than 0.05 points, the fields being of slightly different instants.  `cap`: likewise but for
     theta, which is a mark of another instant.  `unexplained` otherwise.
     """
-    day, month, year, strike_text, kind = match.groups()
-    expiry = datetime(2000 + int(year), MONTHS.index(month) + 1, int(day), 8, tzinfo=UTC)
-    seconds = expiry.timestamp() - frame["timestamp"] / 1000.0
+    seconds, strike, is_call, inverse = option_of(frame)
     if seconds <= 0.0:
         return "expired"
-    strike = float(strike_text.replace("d", "."))
     underlying, mark_iv = frame["underlying_price"], frame["mark_iv"] / 100.0
-    inverse = "_" not in frame["instrument_name"]
     mark = frame["mark_price"] * (underlying if inverse else 1.0)
     shown = np.array([frame["greeks"][name] for name in COLUMNS])
 
     def misses(years: float, vol: float, move: float = 0.0) -> np.ndarray:
         ours = displayed_greeks(
-            underlying * (1.0 + 1e-4 * move), strike, years, vol, kind == "C", mark, decimals=None
+            underlying * (1.0 + 1e-4 * move), strike, years, vol, is_call, mark, decimals=None
         )
         allowed = np.full(5, HALF_DIGIT)
         digit = PREMIUM_DIGIT * underlying if inverse else HALF_DIGIT
@@ -104,11 +72,8 @@ def explain(frame: dict[str, Any], match: re.Match[str]) -> str:
 def test_every_recorded_frame_shows_the_greeks_we_compute(real_data: Path) -> None:
     counts: Counter[str] = Counter()
     unexplained = []
-    for frame in recorded(real_data):
-        match = NAME.match(frame["instrument_name"])
-        if match is None or "timestamp" not in frame:
-            continue  # combos have no strike; one hand-trimmed frame has no time
-        verdict = explain(frame, match)
+    for frame in recorded_tickers(real_data):
+        verdict = explain(frame)
         counts[verdict] += 1
         if verdict == "unexplained":
             unexplained.append((frame["instrument_name"], frame["timestamp"], frame["greeks"]))
@@ -116,6 +81,15 @@ def test_every_recorded_frame_shows_the_greeks_we_compute(real_data: Path) -> No
     assert sum(counts.values()) > 180
     assert counts["exact"] >= 0.85 * sum(counts.values())
     assert not unexplained
+
+
+@pytest.mark.slow
+def test_a_board_of_order_books_shows_the_greeks_we_compute(real_data: Path) -> None:
+    counts = Counter(explain(frame) for frame in recorded_order_books(real_data))
+    print(dict(counts))  # noqa: T201 - the figure of docs/method.md
+    assert sum(counts.values()) == 326
+    assert counts["exact"] >= 290
+    assert counts["unexplained"] <= 1
 
 
 def test_the_time_of_the_display_is_in_whole_minutes() -> None:
