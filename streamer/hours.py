@@ -151,7 +151,7 @@ class HourKeeper:
     def _close(self, hour: int, reason: str, token: str) -> None:
         start = datetime.fromtimestamp(hour / 1000, UTC)
         counted = self._store.rows(
-            "SELECT count() FROM options_quotes WHERE exchange_ts > fromUnixTimestamp64Milli("
+            "SELECT count() FROM options_quotes FINAL WHERE exchange_ts > fromUnixTimestamp64Milli("
             "{after:Int64}) AND exchange_ts <= fromUnixTimestamp64Milli({until:Int64})",
             {"after": hour - _MINUTE_MS, "until": hour + _HOUR_MS - _MINUTE_MS},
         )

@@ -46,8 +46,6 @@ class SliceDiagnosis:
     must_leave
         Quotes that the cheapest repair without a model moves out of their spread
         (`arbitrage.quote_repairs`): above 0, no arbitrage-free curve passes within all of them.
-    must_leave_on_board
-        The same in the cheapest repair of the whole board, in which calendar spreads count too.
     parity_breaches, parity_basis_points
         Strikes whose call and put exclude the forward, and by how much at most.
     behind_previous, behind_next
@@ -64,7 +62,6 @@ class SliceDiagnosis:
     largest_miss_ticks: float
     largest_miss_vol_points: float
     must_leave: int
-    must_leave_on_board: int
     parity_breaches: int
     parity_basis_points: float
     behind_previous: int
@@ -90,11 +87,6 @@ class SliceDiagnosis:
             causes.append(
                 "the quotes contradict each other: no arbitrage-free curve passes within all bids "
                 f"and asks (the cheapest repair moves {self.must_leave})"
-            )
-        elif self.must_leave_on_board:
-            causes.append(
-                "with the other expiries the quotes contradict each other: the cheapest repair of "
-                f"the board moves {self.must_leave_on_board} of this one"
             )
         if self.parity_breaches:
             causes.append(
@@ -184,13 +176,7 @@ def diagnose(board: Board, surface: Surface, expiry_ts: datetime) -> SliceDiagno
         for j, limit in ((at - 1, -np.inf), (at + 1, np.inf))
     )
     breaches = [x for x in arbitrage.parity_breaches(board) if x.expiry_ts == expiry_ts]
-    alone, together = (
-        {x.expiry_ts: x.must_leave for x in repairs}
-        for repairs in (
-            arbitrage.quote_repairs(board),
-            arbitrage.board_repair(board).expiries,
-        )
-    )
+    repairs = {x.expiry_ts: x.must_leave for x in arbitrage.quote_repairs(board)}
     report = surface.report[i]
     density = butterfly(surface.rows[at], np.ascontiguousarray(k))
     return SliceDiagnosis(
@@ -198,8 +184,7 @@ def diagnose(board: Board, surface: Surface, expiry_ts: datetime) -> SliceDiagno
         missed=int(missed.sum()),
         largest_miss_ticks=_largest(_ticks(board, i, rows, fit, nearer)[missed]),
         largest_miss_vol_points=100.0 * _largest(np.abs(fit - nearer)[missed]),
-        must_leave=alone.get(expiry_ts, 0),
-        must_leave_on_board=together.get(expiry_ts, 0),
+        must_leave=repairs.get(expiry_ts, 0),
         parity_breaches=len(breaches),
         parity_basis_points=max((x.distance_basis_points for x in breaches), default=0.0),
         behind_previous=int((missed & (wanted < previous)).sum()),

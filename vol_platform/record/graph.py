@@ -37,8 +37,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     record = record_assets(settings, partitions)
     models = hourly_model_assets(settings, partitions)
     whole = history_assets()
-    checks = [*feed_checks(), *archive_checks()]
-    maintenance, history = maintenance_job(), history_job()
+    fresh, rows_match_ingest, *hourly = [*feed_checks(), *archive_checks()]
+    checks = [fresh, rows_match_ingest, *hourly]
+    maintenance, history = maintenance_job(), history_job(hourly)
     archive = archive_assets(settings)
     archiving = archive_job()
     watched = [

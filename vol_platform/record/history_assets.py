@@ -1,7 +1,7 @@
 """Tables of the whole history and models that are replaced as a whole: once an hour, all of it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -26,7 +26,7 @@ from vol_platform.settings import Settings
 from vol_platform.store.client import connect, query_frame
 from vol_platform.store.publish import PublishedHour
 from vol_platform.store.replace import WHOLE, replace_table
-from vol_platform.store.sql_models import project_models, render
+from vol_platform.store.sql_models import SqlModel, project_models, render
 from vol_platform.store.sql_models_run import ensure, materialise_model
 
 __all__ = ["history_assets", "history_job", "history_key", "history_schedule", "publish_history"]
@@ -101,10 +101,14 @@ def _spec(derivation: Derivation) -> dg.AssetSpec:
     )
 
 
+def _whole_models() -> list[SqlModel]:
+    models = project_models().values()
+    return [one for one in models if one.front.materialized in ("replace", "view")]
+
+
 def history_assets() -> dg.AssetsDefinition:
     """Build the assets that have no hours: histories, replaced models and views."""
-    models = project_models()
-    whole = [one for one in models.values() if one.front.materialized in ("replace", "view")]
+    models, whole = project_models(), _whole_models()
     checks = [
         dg.AssetCheckSpec(check.name, asset=history_key(one.name), description=check.description)
         for one in HISTORY
@@ -172,12 +176,22 @@ def _history_events(
     )
 
 
-def history_job() -> Any:
-    """Return the job that replaces every table of the whole history."""
+def history_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
+    """Return the job that replaces every table of the whole history.
+
+    Parameters
+    ----------
+    checks
+        Checks that want to run once an hour and belong to no asset of the record.
+    """
     return dg.define_asset_job(
         "replace_history",
-        selection=dg.AssetSelection.assets(*history_assets().keys),
-        description="Realised volatility, regimes, and models that are replaced as a whole.",
+        selection=dg.AssetSelection.groups("history")
+        | dg.AssetSelection.assets(*(model_key(one) for one in _whole_models()))
+        | dg.AssetSelection.checks(*checks),
+        description=(
+            "Realised volatility, regimes, models that are replaced as a whole, hourly checks."
+        ),
         tags={"dagster/max_runtime": "3600"},
     )
 

@@ -223,6 +223,9 @@ def _check_materialisation(model: SqlModel) -> None:
             if spec.type is None:
                 where = line_of(path, rf"^\s+{re.escape(name)}:")
                 fail_at(path, where, f"column {name!r} of a table needs a type: {{type: …}}")
+            if spec.not_null and not spec.type.startswith("Nullable("):
+                where = line_of(path, rf"^\s+{re.escape(name)}:")
+                fail_at(path, where, f"column {name!r} is {spec.type}, where NULL cannot be")
     if front.materialized == "incremental":
         stamp = front.columns.get("snapshot_ts")
         if front.key[0] != "snapshot_ts" or stamp is None or stamp.type != "DateTime('UTC')":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import polars as pl
 import pytest
 
 from vol_platform.derivations.contracts import Check, DerivationContext
 from vol_platform.derivations.registry import REGISTRY, derive_all
-from vol_platform_tests.derivations.boards import raw_frames
+from vol_platform_tests.derivations.boards import MOMENT, raw_frames
 
 CONTEXT = DerivationContext()
+MOMENTS = [MOMENT + timedelta(minutes=minute) for minute in range(3)]
 Spoil = Callable[[dict[str, pl.DataFrame]], dict[str, pl.DataFrame]]
 
 
@@ -23,6 +25,28 @@ def replaced(name: str, **columns: pl.Expr) -> Spoil:
 def cut(name: str) -> Spoil:
     """Give a spoiler that drops the last row of a frame."""
     return lambda frames: frames | {name: frames[name].head(-1)}
+
+
+def doubled_at(
+    minute: int, *columns: str, only: pl.Expr | None = None, times: float = 2
+) -> dict[str, pl.Expr]:
+    """Give expressions that double columns (or more) at one minute of the board."""
+    chosen = pl.col("snapshot_ts") == MOMENTS[minute]
+    if only is not None:
+        chosen &= only
+    return {name: pl.when(chosen).then(pl.col(name) * times).otherwise(name) for name in columns}
+
+
+def rejected_row(frame: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Give one row for the rejected quotes."""
+    row = dict.fromkeys(frame.columns) | {
+        "snapshot_ts": MOMENTS[0],
+        "currency": "BTC",
+        "instrument_name": "BTC-1JAN27-1-C",
+        "reason": reason,
+        "detail": "",
+    }
+    return pl.DataFrame([row], schema=frame.schema)
 
 
 SPOILED: dict[str, Spoil] = {
@@ -51,6 +75,21 @@ SPOILED: dict[str, Spoil] = {
     "positions_priced": replaced(
         "positions", instrument_name=pl.col("instrument_name") + "-EXPIRED"
     ),
+    "extreme_volatility": replaced("quotes_clean", mark_iv=pl.lit(3.5)),
+    "price_spikes": replaced("quotes_clean", **doubled_at(1, "bid_price", "ask_price", times=3)),
+    "every_quote_has_instrument": lambda frames: (
+        frames
+        | {
+            "quotes_rejected": frames["quotes_rejected"].vstack(
+                rejected_row(frames["quotes_rejected"], "unknown_instrument")
+            )
+        }
+    ),
+    "put_call_parity": replaced(
+        "quotes_clean", **doubled_at(0, "bid_price", "ask_price", only=pl.col("is_call"))
+    ),
+    "parameter_jumps": replaced("surfaces", **doubled_at(1, "atm_vol")),
+    "enough_quotes_fresh": replaced("surfaces", completeness=pl.lit(0.3)),
     "index_between_expiries": replaced("variance_index", vol=pl.col("vol") * 2),
 }
 
@@ -59,8 +98,8 @@ CHECKS = [check for derivation in REGISTRY for check in derivation.checks]
 
 @pytest.fixture(scope="module")
 def good() -> dict[str, pl.DataFrame]:
-    """Give everything that is derived from one good board."""
-    return derive_all(raw_frames(), CONTEXT)
+    """Give everything that is derived from three minutes of a good board."""
+    return derive_all(raw_frames(MOMENTS), CONTEXT)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)

@@ -14,6 +14,10 @@ from vol_platform.derivations.history.registry import HISTORY
 CONTEXT = DerivationContext()
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = 20261122
+SPOILED_HISTORY = {
+    "realised_volatility": {"realised_vol": pl.lit(0.0)},
+    "volatility_regimes": {"regime": pl.lit("low")},
+}
 
 
 def history(days: int = 40, vol: float = 0.5) -> dict[str, pl.DataFrame]:
@@ -84,12 +88,8 @@ def test_without_history_there_are_no_rows() -> None:
 def test_each_check_passes_on_good_rows_and_fails_on_spoiled_ones(
     derived: dict[str, pl.DataFrame],
 ) -> None:
-    spoiled = {
-        "realised_volatility": {"realised_vol": pl.lit(0.0)},
-        "volatility_regimes": {"regime": pl.lit("low")},
-    }
     for one in HISTORY:
-        frames = derived | {one.name: derived[one.name].with_columns(**spoiled[one.name])}
+        frames = derived | {one.name: derived[one.name].with_columns(**SPOILED_HISTORY[one.name])}
         for check in one.checks:
             assert check.function(derived, CONTEXT).passed, check.name
             outcome = check.function(frames, CONTEXT)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vol_platform.quant import ssvi
-from vol_platform.quant._exact import butterfly_minimum, calendar_minimum, hyperbola_crossings
+from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
 from vol_platform.quant.errors import QuantError
 from vol_platform.quant.ssvi import EssviChain
 
@@ -66,39 +66,6 @@ def test_power_law_surfaces_within_the_bound_are_free_at_every_theta() -> None:
     rows = ssvi.to_raw_rows(chain)
     assert all(butterfly_minimum(row)[1] > 0 for row in rows)
     assert all(calendar_minimum(rows[i], rows[i + 1])[1] >= 0 for i in range(29))
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.floats(0.02, 0.5), st.floats(-0.9, 0.9), st.floats(0.5, 6.0), st.floats(-1.5, 1.0),
-    st.floats(1e-3, 0.05),
-)  # fmt: skip
-def test_ssvi_slices_cross_exactly_where_theorem_4_1_says(
-    theta: float, rho: float, phi: float, decay: float, growth: float
-) -> None:
-    """Gatheral and Jacquier (2014), Theorem 4.1: necessary and sufficient for slices side by side.
-
-    ``0 <= d(theta phi)/d theta <= (1 + sqrt(1 - rho^2)) phi / rho^2``, here with phi falling (or
-    rising) as a power of theta.
-    """
-    far_theta = theta * (1 + growth)
-    far_phi = phi * (1 + growth) ** decay
-    slope = (1 + decay) * phi  # d(theta phi)/d theta of phi ~ theta^decay
-    limit = (1 + np.sqrt(1 - rho * rho)) * phi / max(rho * rho, 1e-300)
-    margin = 0.1 * phi  # the theorem is about neighbouring thetas, these are some way apart
-    rows = ssvi.to_raw_rows(
-        EssviChain(
-            np.array([theta, far_theta]), np.full(2, rho),
-            np.array([theta * phi, far_theta * far_phi]),
-        )
-    )  # fmt: skip
-    gap = calendar_minimum(rows[0], rows[1])[1]
-    if margin < slope < limit - margin:
-        assert gap > 0
-        assert hyperbola_crossings(rows[0], rows[1]).size == 0
-    elif slope < -margin or slope > limit + margin:
-        assert gap < 0
-        assert hyperbola_crossings(rows[0], rows[1]).size > 0
 
 
 @settings(max_examples=40)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vol_platform.quant import arbitrage, svi
+from vol_platform.quant import arbitrage
 from vol_platform.quant.surface import Board, Surface, calibrate
 from vol_platform.quant.validation import validate_board
 from vol_platform_tests.quant.boards import SNAPSHOT, synthetic_frame
@@ -121,19 +121,6 @@ def test_a_smile_with_a_dent_in_its_density_is_fitted_without_it() -> None:
         return np.asarray(0.6 - 0.15 * np.exp(-((k / (0.1 * np.sqrt(years))) ** 2)))
 
     judged(synthetic_frame((9.0, 40.0), vol=dented, half_spread_vol=0.002))
-
-
-def test_a_board_quoted_around_vogts_smile_is_repaired() -> None:
-    """Gatheral and Jacquier (2014), Example 3.1: quotes whose middle has a negative density."""
-    vogt = (-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
-    assert not arbitrage.butterfly_domain(*vogt).is_free
-
-    def smile(k: np.ndarray, _: float) -> np.ndarray:
-        return np.asarray(np.sqrt(svi.total_variance(k, *vogt)))
-
-    surface = judged(synthetic_frame((365.0,), vol=smile, half_spread_vol=0.004))
-    assert surface.report[0].g_minimum > 0
-    assert surface.report[0].rmse < 0.03
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

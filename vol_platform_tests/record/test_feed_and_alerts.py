@@ -14,7 +14,12 @@ from pydantic import SecretStr
 
 from vol_platform.record import feed_checks
 from vol_platform.record.alert_sensor import alert_sensor, run_failure_alert
-from vol_platform.record.feed_checks import feed_evaluation, feed_sensor, rows_evaluation
+from vol_platform.record.feed_checks import (
+    feed_evaluation,
+    feed_sensor,
+    rows_evaluation,
+    segments_evaluation,
+)
 from vol_platform.record.raw_assets import raw_key
 from vol_platform.settings import Settings, TelegramSettings
 from vol_platform.store.client import connect
@@ -123,6 +128,51 @@ def test_an_hour_with_fewer_rows_than_were_counted_fails(database: Settings) -> 
     assert "2026-02-04 15:00" in str(short.metadata["sample"].value)
 
 
+def test_rows_that_are_merged_or_come_twice_are_no_missing_rows(database: Settings) -> None:
+    board = [HOUR + timedelta(minutes=minute) for minute in (0, 1, 59)]
+    rows = insert_board(database, board, expiries=EXPIRIES[:1])
+    insert_board(database, board, expiries=EXPIRIES[:1])
+    # the streamer counts every row once; the ticks of the first minute are of the hour before
+    close_hour(database, HOUR, rows=rows, closed_ts=NOW)
+    with connect(database) as client:
+        assert rows_evaluation(client, NOW).passed
+        client.command("OPTIMIZE TABLE options_quotes FINAL")
+        assert rows_evaluation(client, NOW).passed
+        client.command(
+            "DELETE FROM options_quotes WHERE exchange_ts < {at:DateTime('UTC')}", {"at": HOUR}
+        )
+        assert not rows_evaluation(client, NOW).passed
+
+
+def test_a_segment_that_is_lost_or_came_twice_is_told(database: Settings) -> None:
+    rows = insert_board(database, [HOUR], expiries=EXPIRIES[:1])
+    stamps = {"at": HOUR - timedelta(seconds=6), "end": HOUR, "rows": rows}
+    later = HOUR + timedelta(hours=1)
+    with connect(database) as client:
+        client.command(
+            "INSERT INTO ingest_segments (segment_id, collector, first_received_ts, "
+            "last_received_ts, rows, inserted_ts) SELECT '1', 'test', {at:DateTime64(6, 'UTC')}, "
+            "{end:DateTime64(6, 'UTC')}, map('options_quotes', {rows:UInt64}), "
+            "{end:DateTime64(6, 'UTC')}",
+            stamps,
+        )
+        good = segments_evaluation(client, later)
+        assert good.passed
+        assert good.metadata["tables_compared"].value == 1
+        client.command(
+            "INSERT INTO options_quotes SELECT * REPLACE (content_checksum + 1000000 AS "
+            "content_checksum) FROM options_quotes LIMIT 5"
+        )
+        twice = segments_evaluation(client, later)
+        client.command("TRUNCATE TABLE options_quotes")
+        lost = segments_evaluation(client, later)
+    assert not twice.passed
+    assert twice.metadata["rows_too_many"].value == 5
+    assert not lost.passed
+    assert lost.metadata["rows_missing"].value == rows
+    assert f"| test | options_quotes | {rows} | 0 |" in str(lost.metadata["sample"].value)
+
+
 def test_the_feed_sensor_reports_a_change_at_once_and_a_state_now_and_then(
     database: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,4 +274,4 @@ def test_the_feed_check_can_be_run_by_hand(
     )
     outcomes = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     # The clock of this test is the real one, so the recorded board is long silent.
-    assert outcomes == {"fresh": False, "rows_match_ingest": True}
+    assert outcomes == {"fresh": False, "rows_match_ingest": True, "rows_match_segments": True}

@@ -9,7 +9,7 @@ columns:
   snapshot_ts: {type: DateTime('UTC'), description: start of the hour}
   currency: {type: LowCardinality(String), description: the market}
   days: {type: Float64, description: "7, 14, 30, 60, 90, 180, 365", between: [1, 400]}
-  open_vol: {type: Float64, description: "first snapshot of the hour, decimal", not_null: true}
+  open_vol: {type: Float64, description: "first snapshot of the hour, decimal"}
   high_vol: {type: Float64, description: "decimal"}
   low_vol: {type: Float64, description: "decimal"}
   close_vol: {type: Float64, description: "last snapshot of the hour, decimal", between: [0.01, 5]}

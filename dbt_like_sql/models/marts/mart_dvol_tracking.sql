@@ -8,7 +8,7 @@ materialized: incremental
 columns:
   snapshot_ts: {type: DateTime('UTC'), description: as-of instant}
   currency: {type: LowCardinality(String), description: the market}
-  our_vol: {type: Float64, description: "30 days, model-free, decimal", not_null: true}
+  our_vol: {type: Float64, description: "30 days, model-free, decimal"}
   dvol: {type: Float64, description: "newest DVOL not older than two minutes, decimal"}
   difference: {type: Float64, description: "our_vol - dvol, decimal"}
 tests:

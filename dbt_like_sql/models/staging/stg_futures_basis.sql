@@ -10,7 +10,7 @@ columns:
   currency: {type: LowCardinality(String), description: the market}
   instrument_name: {type: LowCardinality(String), description: as on the wire}
   expiry_years: {type: Nullable(Float64), description: years to delivery; NULL for a perpetual}
-  price: {type: Float64, description: "mid of bid and ask, else the mark, USD", not_null: true}
+  price: {type: Float64, description: "mid of bid and ask, else the mark, USD"}
   index_price: {type: Float64, description: USD}
   basis: {type: Float64, description: "price / index_price - 1, decimal", between: [-0.5, 2]}
   basis_annualised: {type: Nullable(Float64), description: "ln(price / index_price) / expiry_years, decimal; NULL for a perpetual"}

@@ -8,7 +8,7 @@ materialized: incremental
 columns:
   snapshot_ts: {type: DateTime('UTC'), description: start of the bar}
   currency: {type: LowCardinality(String), description: "the market that the index prices: btc_usd is BTC, btc_usdc is BTC_USDC"}
-  open_price: {type: Float64, description: "first tick, USD", not_null: true}
+  open_price: {type: Float64, description: "first tick, USD"}
   high_price: {type: Float64, description: "highest tick, USD"}
   low_price: {type: Float64, description: "lowest tick, USD"}
   close_price: {type: Float64, description: "last tick, USD", between: [0.000001, 100000000]}

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import polars as pl
 
-from vol_platform.derivations.contracts import Check, CheckOutcome, DerivationContext, Frames
+from vol_platform.derivations.contracts import (
+    Check,
+    CheckOutcome,
+    DerivationContext,
+    Frames,
+    as_float,
+)
 
 __all__ = ["QUOTES_CLEAN_CHECKS", "QUOTES_REJECTED_CHECKS"]
 
 _SAMPLE_ROWS = 10
+_EXTREME_VOL = 3.0
 _KEY = ["snapshot_ts", "currency", "instrument_name"]
 
 
@@ -45,6 +52,61 @@ def every_row_accounted_for(frames: Frames, context: DerivationContext) -> Check
     )
 
 
+def extreme_volatility(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find clean quotes whose mark stands above 300 % volatility; they stay where they are."""
+    quotes = frames["quotes_clean"].filter(pl.col("mark_iv").is_not_null())
+    wrong = quotes.filter(pl.col("mark_iv") > _EXTREME_VOL)
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=quotes.height,
+        numbers={"largest_vol": as_float(quotes["mark_iv"].max())},
+        sample=wrong.select(*_KEY, "mark_iv", "mark_price").head(_SAMPLE_ROWS),
+        # The last hours of far strikes are marked so; one quote in a hundred is more than that.
+        tolerated=quotes.height // 100,
+    )
+
+
+def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find mid prices that leave and come back within a minute on each side.
+
+    A spike is further from both neighbours than half of the mid and than five spreads.
+    """
+    middle = (pl.col("bid_price") + pl.col("ask_price")) / 2
+    spread = pl.col("ask_price") - pl.col("bid_price")
+    by_option = ["currency", "instrument_name"]
+    quotes = (
+        frames["quotes_clean"]
+        .filter(pl.col("usage") == "two_sided")
+        .sort(*by_option, "snapshot_ts")
+        .with_columns(mid=middle, spread=spread)
+        .with_columns(
+            before=pl.col("mid").shift(1).over(by_option),
+            after=pl.col("mid").shift(-1).over(by_option),
+        )
+    )
+    least = pl.max_horizontal(pl.col("mid") / 2, 5 * pl.col("spread"))
+    rise, fall = pl.col("mid") - pl.col("before"), pl.col("mid") - pl.col("after")
+    wrong = quotes.filter(rise.abs() > least, fall.abs() > least, rise * fall > 0)
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=quotes.height,
+        sample=wrong.select(*_KEY, "before", "mid", "after").head(_SAMPLE_ROWS),
+        tolerated=quotes.height // 1000,
+    )
+
+
+def every_quote_has_instrument(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find quotes of options that no specification describes."""
+    rejected = frames["quotes_rejected"]
+    wrong = rejected.filter(pl.col("reason") == "unknown_instrument")
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=frames["chain"].height,
+        numbers={"instruments": float(wrong["instrument_name"].n_unique())},
+        sample=wrong.select(*_KEY, "detail").head(_SAMPLE_ROWS),
+    )
+
+
 QUOTES_CLEAN_CHECKS = (
     Check(
         "bid_not_above_ask",
@@ -52,6 +114,18 @@ QUOTES_CLEAN_CHECKS = (
         ("quotes_clean",),
         bid_not_above_ask,
         blocking=True,
+    ),
+    Check(
+        "extreme_volatility",
+        f"Marks stay below {_EXTREME_VOL:.0%} volatility; those above are told, not dropped.",
+        ("quotes_clean",),
+        extreme_volatility,
+    ),
+    Check(
+        "price_spikes",
+        "No price leaves its neighbours of the minutes before and after; told, not dropped.",
+        ("quotes_clean",),
+        price_spikes,
     ),
 )
 
@@ -62,5 +136,11 @@ QUOTES_REJECTED_CHECKS = (
         ("chain", "quotes_clean", "quotes_rejected"),
         every_row_accounted_for,
         blocking=True,
+    ),
+    Check(
+        "every_quote_has_instrument",
+        "Every quoted option has a specification.",
+        ("chain", "quotes_rejected"),
+        every_quote_has_instrument,
     ),
 )

@@ -18,6 +18,9 @@ _SAMPLE_ROWS = 10
 _EXPIRY = ["snapshot_ts", "currency", "expiry_ts"]
 _MAXIMUM_RMSE = 0.05
 _MINIMUM_IN_SPREAD = 0.90
+_VOL_JUMP = 0.10
+_FORWARD_JUMP = 0.05
+_MINIMUM_COMPLETENESS = 0.5
 _ONE_IN = 20
 """The last hours of an expiry are quoted vol points wide; one row in twenty may be off."""
 
@@ -125,6 +128,51 @@ def every_expiry_answered(frames: Frames, context: DerivationContext) -> CheckOu
     )
 
 
+def parameter_jumps(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find expiries that jump from one minute to the next while a day or more is left to live."""
+    rows = (
+        _fitted(frames)
+        .filter(pl.col("expiry_years") > 1 / 365)
+        .sort("currency", "expiry_ts", "snapshot_ts")
+        .with_columns(
+            vol_change=pl.col("atm_vol").diff().over("currency", "expiry_ts").abs(),
+            forward_change=(pl.col("forward").log().diff()).over("currency", "expiry_ts").abs(),
+        )
+    )
+    wrong = rows.filter(
+        (pl.col("vol_change") > _VOL_JUMP) | (pl.col("forward_change") > _FORWARD_JUMP)
+    )
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=rows.height,
+        numbers={
+            "largest_vol_change": as_float(rows["vol_change"].max()),
+            "largest_forward_change": as_float(rows["forward_change"].max()),
+        },
+        sample=wrong.select(*_EXPIRY, "atm_vol", "vol_change", "forward_change", "status").head(
+            _SAMPLE_ROWS
+        ),
+        tolerated=rows.height // 200,
+    )
+
+
+def enough_quotes_fresh(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+    """Find expiries of which fewer than half of the listed options had a young quote."""
+    rows = frames["surfaces"].filter(pl.col("completeness").is_not_null())
+    wrong = rows.filter(pl.col("completeness") < _MINIMUM_COMPLETENESS)
+    return CheckOutcome(
+        failed=wrong.height,
+        examined=rows.height,
+        numbers={
+            "limit_share": _MINIMUM_COMPLETENESS,
+            "mean_completeness": as_float(rows["completeness"].mean()),
+            "smallest_completeness": as_float(rows["completeness"].min()),
+        },
+        sample=wrong.select(*_EXPIRY, "completeness", "quotes", "status").head(_SAMPLE_ROWS),
+        tolerated=rows.height // _ONE_IN,
+    )
+
+
 def grid_variance_increases(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
     """Find grid points whose total variance is below that of a shorter maturity at the same k."""
     grid = frames["surface_grid"].filter(
@@ -182,6 +230,19 @@ SURFACE_CHECKS = (
         f"At least {_MINIMUM_IN_SPREAD:.0%} of a snapshot's quotes contain the fit.",
         _SURFACES,
         within_spread,
+    ),
+    Check(
+        "parameter_jumps",
+        f"No expiry moves by more than {_VOL_JUMP:g} of volatility or {_FORWARD_JUMP:.0%} of its "
+        "forward within a minute.",
+        _SURFACES,
+        parameter_jumps,
+    ),
+    Check(
+        "enough_quotes_fresh",
+        f"At least {_MINIMUM_COMPLETENESS:.0%} of the listed options of an expiry are quoted.",
+        _SURFACES,
+        enough_quotes_fresh,
     ),
 )
 
