@@ -13,7 +13,7 @@ __all__ = ["ODDITIES", "concerns", "disturb", "is_reordered", "shifted"]
 _STREAM = noise.stream_of("chaos")
 _REORDER_STREAM = noise.stream_of("chaos reorder")
 _DEPTH = 5_000
-_LARGE = 1_000_000
+_LARGE = 200_000
 _TIMESTAMP = re.compile(rb'"timestamp":(\d{13})')
 _NUMBER = re.compile(rb'"(mark_price|price|volatility)":([0-9.e-]+)')
 

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from websockets.frames import Frame, Opcode
@@ -67,7 +68,11 @@ class Sender:
         self._rate = rate
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
+        """Serve one connection until the client hangs up."""
+        with suppress(ConnectionError):
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if b"upgrade: websocket" not in head.lower():
             body = json.dumps({"jsonrpc": "2.0", "result": self._board.instruments}).encode()
@@ -107,6 +112,12 @@ class Sender:
     async def _send(self, server: ServerProtocol, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(_QUIET_SECONDS)  # more subscriptions may follow
         begun, sent = time.monotonic(), 0
+        with suppress(ConnectionError):
+            await self._send_all(writer, begun, sent)
+        server.send_close(1000)
+        self._write(server, writer)
+
+    async def _send_all(self, writer: asyncio.StreamWriter, begun: float, sent: int) -> None:
         while sent < self._messages:
             count = min(500, self._messages - sent)
             if self._rate:
@@ -116,8 +127,6 @@ class Sender:
             writer.write(self._board.chunk(sent, count))
             await writer.drain()
             sent += count
-        server.send_close(1000)
-        self._write(server, writer)
 
 
 def _answer(request: dict[str, Any]) -> tuple[bytes, bool]:

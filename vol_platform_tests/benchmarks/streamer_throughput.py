@@ -137,7 +137,9 @@ def decode_alone() -> tuple[float, float]:
 
 def cryptofeed() -> dict[str, Any] | str:
     """Measure cryptofeed on the same frames and the same sender; or say why it cannot be."""
-    iv_and_greeks.PEERS["cryptofeed"] = (("cryptofeed==3.0.1",), ("python3.13",))
+    found = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
+    interpreters = (*map(str, found), "python3.13")
+    iv_and_greeks.PEERS["cryptofeed"] = (("cryptofeed==3.0.1",), interpreters)
     python = iv_and_greeks.environment("cryptofeed", REPOSITORY / ".vol" / "bench")
     if isinstance(python, str):
         return python
