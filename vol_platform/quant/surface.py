@@ -152,6 +152,8 @@ class Surface:
             msg = f"the surface of {self.currency or 'this board'} has no fitted expiry to read"
             raise QuantError(msg)
         years = np.asarray(expiry_years, dtype=np.float64)
+        if not years.size:
+            return Smiles.concatenate([])
         placed = map(self._timeline.placed, years.tolist())
         near, far, scale, share, shift = zip(*placed, strict=True)
         return Smiles(

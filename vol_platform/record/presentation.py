@@ -23,7 +23,7 @@ __all__ = [
 
 OWNER = "team:vol"
 _SAMPLE_CHARACTERS = 60
-_PALETTE = 32
+_PALETTE = 64
 
 
 def table_metadata(table: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _newest(frame: pl.DataFrame, currency: str) -> pl.DataFrame:
 
 
 def _picture(png: bytes) -> dg.MetadataValue:
-    """Embed a picture with a palette: a quarter of the bytes in an event log kept for ever."""
+    """Embed a picture with a palette: a third of the bytes in an event log kept for ever."""
     from PIL import Image
 
     buffer = io.BytesIO()

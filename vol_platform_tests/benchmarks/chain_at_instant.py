@@ -30,7 +30,7 @@ INSTANTS = 20
 PAGE_CACHE = Path("/proc/sys/vm/drop_caches")
 
 
-def _forget(client: Client) -> bool:
+def forget(client: Client) -> bool:
     """Drop caches; tell whether the operating system's went too."""
     for cache in ("MARK CACHE", "UNCOMPRESSED CACHE"):
         client.command(f"SYSTEM DROP {cache}")
@@ -41,7 +41,7 @@ def _forget(client: Client) -> bool:
     return True
 
 
-def _milliseconds(action: Callable[[], object]) -> float:
+def milliseconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return (time.perf_counter() - start) * 1000.0
@@ -64,10 +64,10 @@ def main() -> None:
         cold, warm, sizes, whole = [], [], [], True
         for _ in range(INSTANTS):
             at = start + span * draw.uniform(0.02, 1.0)
-            whole &= _forget(client)
-            cold.append(_milliseconds(lambda at=at: load_chain(currency, at, client)))
+            whole &= forget(client)
+            cold.append(milliseconds(lambda at=at: load_chain(currency, at, client)))
             warm.append(
-                min(_milliseconds(lambda at=at: load_chain(currency, at, client)) for _ in range(3))
+                min(milliseconds(lambda at=at: load_chain(currency, at, client)) for _ in range(3))
             )
             sizes.append(len(load_chain(currency, at, client)))
         what = (

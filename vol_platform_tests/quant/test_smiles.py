@@ -91,6 +91,11 @@ def test_skew_metrics_of_many_surfaces_are_those_of_each(surfaces: list[Surface]
             assert getattr(many, name)[part].tobytes() == alone.tobytes(), name
 
 
+def test_no_points_give_no_numbers(surfaces: list[Surface]) -> None:
+    assert surfaces[0].total_variance(np.empty(0), 0.1).shape == (0,)
+    assert len(surfaces[0].smiles(np.empty(0))) == 0
+
+
 def test_no_smiles_give_no_numbers() -> None:
     none = Smiles.concatenate([])
     assert none.total_variance(np.empty((0, 3))).shape == (0, 3)
