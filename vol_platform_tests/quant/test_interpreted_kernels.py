@@ -1,0 +1,151 @@
+"""The compiled fit and checks do what their source says: the interpreter comes to the same result.
+
+It also lets a coverage measurement see into these kernels, which compiled code hides.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vol_platform import quant
+from vol_platform.quant import arbitrage, svi
+from vol_platform.quant._slices import KNOTS, raw_to_row
+from vol_platform.quant.surface import Board, Surface, SurfaceConfig, calibrate
+from vol_platform_tests.quant.boards import SNAPSHOT, synthetic_frame
+
+VECTORISED = ("_black_kernels", "_greeks_kernel", "_vector_math")
+"""Modules whose kernels stand on machine instructions and cannot be interpreted."""
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that puts the Python source of every other kernel in its place."""
+
+    def replace() -> None:
+        for found in pkgutil.iter_modules(quant.__path__):
+            module = importlib.import_module(f"vol_platform.quant.{found.name}")
+            for name, value in list(vars(module).items()):
+                source = getattr(value, "py_func", None)
+                if source is not None and source.__module__.rsplit(".", 1)[1] not in VECTORISED:
+                    monkeypatch.setattr(module, name, source)
+
+    return replace
+
+
+def falling(k: np.ndarray, years: float) -> np.ndarray:
+    """Return variance that shrinks with time, which no surface can follow."""
+    return np.asarray(np.sqrt(0.01 * (0.03 / years) ** 1.5 / years + 0.2 * k * k))
+
+
+def plain() -> pl.DataFrame:
+    return synthetic_frame((2.0, 30.0), strikes=11, noise=0.5)
+
+
+def thin() -> pl.DataFrame:
+    """Expiries of 13, 5, 3 and 1 strikes, one-sided quotes, one without ticks or a forward."""
+    parts = [
+        synthetic_frame((day,), strikes=n)
+        for day, n in ((1.0, 1), (9.0, 13), (20.0, 5), (40.0, 3), (80.0, 13))
+    ]
+    frame = pl.concat(parts).with_row_index()
+    nothing = pl.lit(None, dtype=pl.Float64)
+    last = SNAPSHOT + timedelta(days=80)
+    return frame.with_columns(
+        pl.when(pl.col("index") % 7 == 3).then(nothing).otherwise("bid_price").alias("bid_price"),
+        pl.when(pl.col("index") % 11 == 4).then(nothing).otherwise("ask_price").alias("ask_price"),
+        pl.when(pl.col("index") % 5 == 1).then(nothing).otherwise("tick_size").alias("tick_size"),
+        pl.when(pl.col("index") % 9 == 2).then(pl.lit("bound")).otherwise("usage").alias("usage"),
+        pl.when(pl.col("expiry_ts") == last).then(nothing).otherwise("forward").alias("forward"),
+    )
+
+
+def crossing() -> pl.DataFrame:
+    return synthetic_frame((9.0, 20.0), vol=falling, strikes=9)
+
+
+@pytest.mark.parametrize("make", [plain, thin, crossing])
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_interpreter_fits_the_same_surface(
+    make: Callable[[], pl.DataFrame], residual: bool, interpreted: Callable[[], None]
+) -> None:
+    config = SurfaceConfig(residual=residual)
+    compiled = calibrate(Board.from_frame(make()), config=config)
+    interpreted()
+    board = Board.from_frame(make())
+    surface = calibrate(board, config=config)
+    k = np.linspace(-0.3, 0.3, 7)
+    years = board.expiry_years[surface.active][:, None]
+    assert surface.active.tolist() == compiled.active.tolist()
+    assert surface.total_variance(k, years) == pytest.approx(
+        compiled.total_variance(k, years), rel=1e-4
+    )
+    assert arbitrage.check(surface).is_free
+
+
+def test_the_interpreter_follows_a_warm_start(interpreted: Callable[[], None]) -> None:
+    before = calibrate(Board.from_frame(plain()))
+    moved = plain().with_columns(pl.col("bid_price") * 1.01, pl.col("ask_price") * 1.01)
+    compiled = calibrate(Board.from_frame(moved), previous=before)
+    interpreted()
+    surface = calibrate(Board.from_frame(moved), previous=before)
+    assert surface.rows == pytest.approx(compiled.rows, rel=1e-3, abs=1e-5)
+
+
+def test_the_interpreter_gives_the_same_verdicts(interpreted: Callable[[], None]) -> None:
+    generator = np.random.default_rng(4)
+    rows = []
+    for number in range(24):
+        row = raw_to_row(
+            generator.uniform(-0.02, 0.05), generator.uniform(0.02, 1.2),
+            generator.uniform(-0.8, 0.8), generator.uniform(-0.2, 0.2),
+            generator.uniform(0.02, 0.4),
+        )  # fmt: skip
+        if number % 2:
+            row[5], row[6] = -0.4, 0.07
+            row[7:] = 0.0005 * generator.standard_normal(KNOTS)
+        rows.append(row)
+
+    def verdicts() -> list[float]:
+        from vol_platform.quant import _exact
+
+        found = [_exact.butterfly_minimum(row)[1] for row in rows]
+        return found + [_exact.calendar_minimum(near, far)[1] for near, far in pairwise(rows)]
+
+    compiled = verdicts()
+    interpreted()
+    assert verdicts() == pytest.approx(compiled, rel=1e-9, abs=1e-12)
+
+
+def test_the_interpreter_reads_a_surface_alike(interpreted: Callable[[], None]) -> None:
+    surface = calibrate(Board.from_frame(plain()))
+    years = np.array([0.001, 2 / 365, 0.03, 0.5])
+    deltas = np.array([0.25, -0.25, 0.1, 0.999999999, -1.2])
+
+    def read(one: Surface) -> list[np.ndarray]:
+        smiles = one.smiles(years)
+        return [
+            smiles.total_variance(np.tile(np.linspace(-1, 1, 5), (4, 1))),
+            np.nan_to_num(smiles.delta_log_moneyness(deltas, premium_adjusted=True)),
+            arbitrage.butterfly(np.linspace(-1, 1, 5), *one.report[0].raw),
+        ]
+
+    compiled = read(surface)
+    interpreted()
+    for ours, theirs in zip(read(surface), compiled, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_interpreter_fits_one_slice_alike(interpreted: Callable[[], None]) -> None:
+    k = np.linspace(-0.3, 0.3, 9)
+    vol = 0.5 - 0.2 * k + 0.4 * k * k
+    compiled = svi.fit(k, vol - 0.01, vol + 0.01, 0.1)
+    interpreted()
+    assert tuple(svi.fit(k, vol - 0.01, vol + 0.01, 0.1)) == pytest.approx(compiled, rel=1e-4)
