@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from vol_platform.quant import black76, implied
-from vol_platform.quant._compile import kernel
+from vol_platform.quant._quote_kernels import collect, out_of_the_money
 from vol_platform.quant.cleaning import BOUND, TWO_SIDED, QuoteRules
 from vol_platform.quant.errors import QuantError
 
@@ -250,115 +249,20 @@ def _instant(value: datetime) -> datetime:
     return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
-@kernel
-def _inverse_vega(k: float, vol: float, years: float) -> float:
-    """Volatility per unit of price/forward."""
-    deviation = vol * math.sqrt(years)
-    d1 = -k / deviation + 0.5 * deviation
-    density = math.exp(-0.5 * d1 * d1) / math.sqrt(2.0 * math.pi)
-    return 1.0 / max(density * math.sqrt(years), 1e-12)
-
-
-@kernel
-def _collect(
-    offsets: IntArray, years: FloatArray, forward: FloatArray, strike: FloatArray,
-    is_call: BoolArray, bid_vol: FloatArray, ask_vol: FloatArray, has_bid: BoolArray,
-    has_ask: BoolArray, tick: FloatArray, lag: FloatArray, usage: IntArray, is_inverse: bool,
-    maximum_spread: float, age_scale: float, vol_floor: float, minimum_years: float,
-) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray,
-           IntArray, FloatArray, IntArray, IntArray]:  # fmt: skip
-    """Select and measure the out-of-the-money quotes; see `FitQuotes`."""
-    n = years.size
-    size = 2 * strike.size
-    out_offsets = np.zeros(n + 1, dtype=np.int64)
-    eligible = np.zeros(n, dtype=np.int64)
-    k = np.empty(size)
-    low = np.empty(size)
-    high = np.empty(size)
-    mid = np.empty(size)
-    half = np.empty(size)
-    unit = np.empty(size)
-    weight = np.empty(size)
-    kind = np.empty(size, dtype=np.int64)
-    row = np.empty(size, dtype=np.int64)
-    at = 0
-    for i in range(n):
-        F = forward[i]
-        if F > 0.0 and math.isfinite(F) and years[i] > minimum_years:
-            for q in range(offsets[i], offsets[i + 1]):
-                if (strike[q] >= F) != is_call[q]:
-                    continue
-                both = has_bid[q] and has_ask[q]
-                if both:
-                    eligible[i] += 1
-                x = math.log1p((strike[q] - F) / F)
-                step = tick[q] if is_inverse else tick[q] / F
-                if not math.isfinite(step):
-                    step = 0.0
-                fresh = math.exp(-lag[q] / age_scale)
-                bid_ok = has_bid[q] and math.isfinite(bid_vol[q]) and bid_vol[q] > 0.0
-                ask_ok = has_ask[q] and math.isfinite(ask_vol[q]) and ask_vol[q] > 0.0
-                for side in range(3):
-                    if side == 0:
-                        if not (usage[q] == 0 and bid_ok and ask_ok):
-                            continue
-                        if ask_vol[q] - bid_vol[q] > maximum_spread:
-                            continue
-                        low[at], high[at] = bid_vol[q], ask_vol[q]
-                        centre = 0.5 * (bid_vol[q] + ask_vol[q])
-                        width = 0.5 * (ask_vol[q] - bid_vol[q])
-                    elif side == 1:
-                        if not ask_ok:
-                            continue
-                        low[at], high[at] = np.nan, ask_vol[q]
-                        centre = ask_vol[q]
-                        width = 0.0
-                    else:
-                        # A bid under the smallest number of ticks carries no information.
-                        if not bid_ok or (usage[q] != 0 and has_ask[q]):
-                            continue
-                        low[at], high[at] = bid_vol[q], np.nan
-                        centre = bid_vol[q]
-                        width = 0.0
-                    noise = 0.5 * step * _inverse_vega(x, centre, years[i])
-                    k[at] = x
-                    mid[at] = centre
-                    half[at] = width
-                    base = max(width, vol_floor)
-                    unit[at] = math.sqrt(base * base + noise * noise)
-                    kind[at] = side
-                    weight[at] = fresh if side == 0 else 0.3 * fresh
-                    row[at] = q
-                    at += 1
-                    if side == 0:
-                        break
-        out_offsets[i + 1] = at
-    return (
-        out_offsets, k[:at].copy(), low[:at].copy(), high[:at].copy(), mid[:at].copy(),
-        half[:at].copy(), unit[:at].copy(), kind[:at].copy(), weight[:at].copy(), row[:at].copy(),
-        eligible,
-    )  # fmt: skip
-
-
 def _fit_quotes(board: Board) -> FitQuotes:
-    counts = np.diff(board.offsets)
-    years = np.repeat(board.expiry_years, counts)
-    forward = np.repeat(board.forward, counts)
-    factor = forward if board.is_inverse else np.ones_like(forward)
-    vols = [
-        implied.implied_vol(price * factor, forward, board.strike, years, board.is_call)
-        for price in (board.bid_price, board.ask_price)
-    ]
+    offsets, index, columns, flags = out_of_the_money(
+        board.offsets, board.forward, board.expiry_years, board.strike, board.is_call,
+        board.bid_price, board.ask_price, board.is_inverse,
+    )  # fmt: skip
+    vol = implied.implied_vol(columns[0], columns[1], columns[2], columns[3], flags)
     rules = board.rules
-    arrays = _collect(
-        board.offsets, board.expiry_years, board.forward, board.strike, board.is_call,
-        vols[0], vols[1], board.bid_price > 0, board.ask_price > 0, board.tick_size,
-        _lag(board), board.usage, board.is_inverse, rules.maximum_spread_vol,
-        rules.age_scale_seconds, rules.vol_floor,
+    arrays = collect(
+        offsets, index, board.expiry_years, board.forward, board.strike, vol, board.bid_price,
+        board.ask_price, board.tick_size, _lag(board), board.usage, board.is_inverse,
+        rules.maximum_spread_vol, rules.age_scale_seconds, rules.vol_floor,
         rules.settlement_window_seconds / _SECONDS_PER_YEAR,
     )  # fmt: skip
-    offsets, k, low, high, mid, half, unit, kind, weight, row, eligible = arrays
-    return FitQuotes(offsets, k, low, high, mid, half, unit, kind, weight, row, eligible)
+    return FitQuotes(*arrays)
 
 
 def _lag(board: Board) -> FloatArray:

@@ -6,11 +6,10 @@ So a check splits the line into intervals until each one is *proved*:
 
 * butterfly: ``g >= g(centre) - radius sup |g'|``, the bound of g' by interval arithmetic;
 * calendar: ``D >= D(centre) - |D'(centre)| radius + min(inf D'', 0) radius^2 / 2`` for
-  ``D = w_far - w_near``.
+  ``D = w_far - w_near``, where the chord less ``sup D'' width^2 / 8`` does not already prove it.
 
 Beyond the residual both wings are hyperbolas, ``w = c + slope k + mean (root - x)``, whose last
-term decreases to zero; from some point on that proves the whole remaining half line.  Where two
-hyperbolas meet is, besides, a quartic whose real roots can be listed.
+term decreases to zero; from some point on that proves the whole remaining half line.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import numpy.typing as npt
 from vol_platform.quant._compile import kernel
 from vol_platform.quant._slices import KNOTS, butterfly_value, derivatives
 
-__all__ = ["butterfly_minimum", "calendar_minimum", "hyperbola_crossings"]
+__all__ = ["butterfly_minimum", "calendar_minimum"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,23 +34,7 @@ CALENDAR_PROOF = 5e-8
 
 _MAXIMUM_INTERVALS = 20_000
 _STACK = 256
-
-
-@kernel
-def _bend_bounds(row: FloatArray, p: float, q: float) -> tuple[float, float]:
-    """Bounds of w'' on an interval that holds no knot inside."""
-    x0 = p - row[3]
-    x1 = q - row[3]
-    s = row[4]
-    top = 0.5 * (row[1] + row[2]) * s * s
-    far = max(abs(x0), abs(x1))
-    near = 0.0 if x0 <= 0.0 <= x1 else min(abs(x0), abs(x1))
-    near = near * near + s * s
-    far = far * far + s * s
-    low = top / (far * math.sqrt(far))
-    high = top / (near * math.sqrt(near))
-    left, right, _ = _spline_bend(row, p, q)
-    return low + min(left, right), high + max(left, right)
+_TAIL = 80
 
 
 @kernel
@@ -64,43 +47,49 @@ def _spline_bend(row: FloatArray, p: float, q: float) -> tuple[float, float, flo
     if offset <= 0.0 or offset >= KNOTS + 3.0:
         return 0.0, 0.0, 0.0
     cell = int(offset)
-    c = np.zeros(4)
-    for piece in range(4):
-        j = cell - 3 + piece
-        if 0 <= j < KNOTS:
-            c[piece] = row[7 + j]
+    c0 = row[4 + cell] if cell >= 3 else 0.0
+    c1 = row[5 + cell] if 2 <= cell < KNOTS + 2 else 0.0
+    c2 = row[6 + cell] if 1 <= cell < KNOTS + 1 else 0.0
+    c3 = row[7 + cell] if cell < KNOTS else 0.0
     # Second differences at both knots of the cell; linear between.
-    at_left = (c[0] - 2.0 * c[1] + c[2]) / (h * h)
-    at_right = (c[1] - 2.0 * c[2] + c[3]) / (h * h)
-    slope = (at_right - at_left) / h
+    inverse = 1.0 / h
+    at_left = (c0 - 2.0 * c1 + c2) * inverse * inverse
+    at_right = (c1 - 2.0 * c2 + c3) * inverse * inverse
+    slope = (at_right - at_left) * inverse
     begin = row[5] + cell * h
     return at_left + slope * (p - begin), at_left + slope * (q - begin), slope
 
 
 @kernel
-def _third_bounds(row: FloatArray, p: float, q: float) -> tuple[float, float]:
-    """Bounds of w''' on a knot-free interval."""
-    s = row[4]
-    top = -3.0 * 0.5 * (row[1] + row[2]) * s * s
+def _curvature_bounds(row: FloatArray, p: float, q: float) -> tuple[float, float, float, float]:
+    """Bounds of w'' and of w''' on a knot-free interval."""
     x0 = p - row[3]
     x1 = q - row[3]
-    square = x0 * x0 + s * s
-    value = top * x0 / (square * square * math.sqrt(square))
-    low = value
-    high = value
-    square = x1 * x1 + s * s
-    value = top * x1 / (square * square * math.sqrt(square))
-    low = min(low, value)
-    high = max(high, value)
+    s = row[4]
+    square = s * s
+    top = 0.5 * (row[1] + row[2]) * square
+    inverse0 = 1.0 / (x0 * x0 + square)
+    inverse1 = 1.0 / (x1 * x1 + square)
+    bend0 = top * inverse0 * math.sqrt(inverse0)
+    bend1 = top * inverse1 * math.sqrt(inverse1)
+    low = min(bend0, bend1)
+    high = max(bend0, bend1)
+    third0 = -3.0 * x0 * inverse0 * bend0
+    third1 = -3.0 * x1 * inverse1 * bend1
+    third_low = min(third0, third1)
+    third_high = max(third0, third1)
+    if x0 < 0.0 < x1:
+        high = top / (square * s)
     turning = 0.5 * s  # x / root^5 is extreme at +-s/2
-    square = turning * turning + s * s
-    extreme = top * turning / (square * square * math.sqrt(square))
-    if x0 < turning < x1:
-        low = min(low, extreme)
-    if x0 < -turning < x1:
-        high = max(high, -extreme)
-    _, _, slope = _spline_bend(row, p, q)
-    return low + slope, high + slope
+    if x0 < turning < x1 or x0 < -turning < x1:
+        inverse = 0.8 / square
+        extreme = 3.0 * turning * inverse * top * inverse * math.sqrt(inverse)
+        if x0 < turning < x1:
+            third_low = min(third_low, -extreme)
+        if x0 < -turning < x1:
+            third_high = max(third_high, extreme)
+    left, right, slope = _spline_bend(row, p, q)
+    return low + min(left, right), high + max(left, right), third_low + slope, third_high + slope
 
 
 @kernel
@@ -117,8 +106,7 @@ def _times(a0: float, a1: float, b0: float, b1: float) -> tuple[float, float]:
 def _slope_bound(row: FloatArray, p: float, q: float, w: float, w1: float) -> float:
     """Bound of |g'| on a knot-free interval with centre values w, w1; infinite if w may vanish."""
     radius = 0.5 * (q - p)
-    b0, b1 = _bend_bounds(row, p, q)
-    t0, t1 = _third_bounds(row, p, q)
+    b0, b1, t0, t1 = _curvature_bounds(row, p, q)
     change = radius * max(abs(b0), abs(b1))
     f0 = w1 - change
     f1 = w1 + change
@@ -151,15 +139,15 @@ def _slope_bound(row: FloatArray, p: float, q: float, w: float, w1: float) -> fl
 @kernel
 def _interval_minimum(
     row: FloatArray, far: FloatArray, use_pair: bool, p: float, q: float, proof: float,
-    best_k: float, best: float, budget: int,
+    best_k: float, best: float, budget: int, stack: FloatArray,
 ) -> tuple[float, float, int]:  # fmt: skip
     """Smallest value on a knot-free interval: (place, value, intervals left).
 
     The value is exact to the proof level: either every point is proved to be above `proof`, or the
     returned value is below it.
     """
-    lefts = np.empty(_STACK)
-    rights = np.empty(_STACK)
+    lefts = stack[0]
+    rights = stack[1]
     lefts[0] = p
     rights[0] = q
     depth = 1
@@ -173,8 +161,8 @@ def _interval_minimum(
         if use_pair:
             wf, wf1, _ = derivatives(far, centre)
             value = wf - w
-            _, near_high = _bend_bounds(row, a, b)
-            far_low, _ = _bend_bounds(far, a, b)
+            near_high = _curvature_bounds(row, a, b)[1]
+            far_low = _curvature_bounds(far, a, b)[0]
             radius = 0.5 * (b - a)
             sag = 0.5 * min(far_low - near_high, 0.0) * radius * radius
             bound = value - abs(wf1 - w1) * radius + sag
@@ -268,12 +256,14 @@ def butterfly_minimum(row: FloatArray) -> tuple[float, float]:
     best = (4.0 - max(row[1], row[2]) ** 2) / 16.0
     best_k = np.inf if row[2] >= row[1] else -np.inf
     budget = _MAXIMUM_INTERVALS
+    stack = np.empty((2, _STACK))
     points = _breaks(row, row, False)
     for i in range(points.size - 1):
         if points[i + 1] > points[i]:
             best_k, best, budget = _interval_minimum(
-                row, row, False, points[i], points[i + 1], BUTTERFLY_PROOF, best_k, best, budget
-            )
+                row, row, False, points[i], points[i + 1], BUTTERFLY_PROOF, best_k, best, budget,
+                stack,
+            )  # fmt: skip
     for side in range(2):
         one = row.copy() if side == 0 else _mirror(row)
         one[6] = 0.0
@@ -286,8 +276,9 @@ def butterfly_minimum(row: FloatArray) -> tuple[float, float]:
             if begin > 0.0 and _tail_is_proved(one, begin, BUTTERFLY_PROOF):
                 break
             place, value, budget = _interval_minimum(
-                one, one, False, begin, begin + step, BUTTERFLY_PROOF, place, value, budget
-            )
+                one, one, False, begin, begin + step, BUTTERFLY_PROOF, place, value, budget,
+                stack,
+            )  # fmt: skip
             begin += step
             step *= 1.5
         else:
@@ -297,6 +288,69 @@ def butterfly_minimum(row: FloatArray) -> tuple[float, float]:
             best = value
             best_k = sign * place
     return best_k, best
+
+
+@kernel
+def _tail(
+    near: FloatArray, far: FloatArray, proof: float, middle: FloatArray, sign: int,
+    points: FloatArray,
+) -> tuple[int, bool]:  # fmt: skip
+    """Continue the break points on one side until all beyond is proved.
+
+    Fills that part of `points`, the middle included; returns where it ends (begins, on the left)
+    and whether the proof was found.
+    """
+    wing = 2 if sign > 0 else 1
+    at = _TAIL if sign < 0 else _TAIL + middle.size - 1
+    for j in range(middle.size):
+        points[_TAIL + j] = middle[j]
+    slope_near, slope_far = near[wing], far[wing]
+    mean = 0.5 * (near[1] + near[2])
+    square = near[4] * near[4]
+    offset = (far[0] - slope_far * sign * far[3]) - (near[0] - slope_near * sign * near[3])
+    step = max(near[4], far[4])
+    proved = False
+    for turn in range(_TAIL + 1):
+        # From here on: gap >= straight line - mean_near (root - x), both monotone.
+        begin = sign * points[at]
+        x = begin - sign * near[3]
+        excess = mean * (math.sqrt(x * x + square) - x)
+        if offset + (slope_far - slope_near) * begin - excess >= proof:
+            proved = True
+            break
+        if turn < _TAIL:
+            at += sign
+            points[at] = sign * (begin + step)
+            step *= 1.5
+    return (at if sign < 0 else at + 1), proved
+
+
+@kernel
+def _profile(row: FloatArray, points: FloatArray, out: FloatArray) -> None:
+    """Total variance, and the second derivatives of hyperbola and residual, at break points."""
+    w, hyperbola, residual = out[0], out[1], out[2]
+    m = row[3]
+    square = row[4] * row[4]
+    mean = 0.5 * (row[2] + row[1])
+    tilt = 0.5 * (row[2] - row[1])
+    for p in range(points.size):
+        x = points[p] - m
+        inverse = 1.0 / (x * x + square)
+        bend = math.sqrt(inverse)
+        w[p] = row[0] + tilt * x + mean * (x * x + square) * bend
+        hyperbola[p] = mean * square * inverse * bend
+        residual[p] = 0.0
+    if row[6] > 0.0:
+        h = 1.0 / row[6]
+        for j in range(KNOTS):
+            c = row[7 + j]
+            peak = row[5] + (j + 2) * row[6]
+            for p in range(points.size):
+                distance = abs(points[p] - peak) * h
+                outer = max(2.0 - distance, 0.0)
+                inner = max(1.0 - distance, 0.0)
+                w[p] += c * (outer * outer * outer - 4.0 * inner * inner * inner) / 6.0
+                residual[p] += c * (outer - 4.0 * inner) * h * h
 
 
 @kernel
@@ -311,70 +365,39 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
     if far[2] < near[2]:
         return np.inf, -np.inf
     proof = CALENDAR_PROOF * abs(derivatives(near, 0.0)[0])
-    points = _breaks(near, far, True)
+    middle = _breaks(near, far, True)
+    points = np.empty(middle.size + 2 * _TAIL)
+    left, left_proved = _tail(near, far, proof, middle, -1, points)
+    right, right_proved = _tail(near, far, proof, middle, 1, points)
+    points = points[left:right]
+    profile = np.empty((6, points.size))
+    _profile(near, points, profile[:3])
+    _profile(far, points, profile[3:])
     best = np.inf
     best_k = 0.0
+    for p in range(points.size):
+        gap = profile[3, p] - profile[0, p]
+        if gap < best:
+            best = gap
+            best_k = points[p]
     budget = _MAXIMUM_INTERVALS
-    for i in range(points.size - 1):
-        if points[i + 1] > points[i]:
-            best_k, best, budget = _interval_minimum(
-                near, far, True, points[i], points[i + 1], proof, best_k, best, budget
-            )
-    for side in range(2):
-        one = near.copy() if side == 0 else _mirror(near)
-        two = far.copy() if side == 0 else _mirror(far)
-        one[6] = 0.0
-        two[6] = 0.0
-        sign = 1.0 if side == 0 else -1.0
-        begin = points[points.size - 1] if side == 0 else -points[0]
-        step = max(one[4], two[4])
-        place = np.inf
-        value = best
-        for _ in range(80):
-            # Beyond `begin`: gap >= straight line - mean_near (root - x), both monotone.
-            x = begin - one[3]
-            excess = 0.5 * (one[1] + one[2]) * (math.sqrt(x * x + one[4] * one[4]) - x)
-            line = (two[0] - two[2] * two[3]) - (one[0] - one[2] * one[3])
-            line += (two[2] - one[2]) * begin
-            if line - excess >= proof:
-                break
-            place, value, budget = _interval_minimum(
-                one, two, True, begin, begin + step, proof, place, value, budget
-            )
-            begin += step
-            step *= 1.5
-        else:
-            value = min(value, 0.5 * proof)
-            place = begin
-        if value < best:
-            best = value
-            best_k = sign * place
+    stack = np.empty((2, _STACK))
+    for p in range(points.size - 1):
+        width = points[p + 1] - points[p]
+        if not width > 0.0:
+            continue
+        # Between two break points every part of w'' is monotone: the gap falls below its chord by
+        # at most the largest second derivative times width^2 / 8.
+        bend = max(profile[4, p], profile[4, p + 1]) + max(profile[5, p], profile[5, p + 1])
+        bend -= min(profile[1, p], profile[1, p + 1]) + min(profile[2, p], profile[2, p + 1])
+        gap = min(profile[3, p] - profile[0, p], profile[3, p + 1] - profile[0, p + 1])
+        bound = gap - 0.125 * max(bend, 0.0) * width * width
+        if bound >= proof or (best < proof and bound >= best - 0.1 * abs(best)):
+            continue
+        best_k, best, budget = _interval_minimum(
+            near, far, True, points[p], points[p + 1], proof, best_k, best, budget, stack
+        )
+    if not (left_proved and right_proved) and best >= proof:
+        best = 0.5 * proof
+        best_k = points[0] if right_proved else points[points.size - 1]
     return best_k, best
-
-
-def hyperbola_crossings(near: FloatArray, far: FloatArray) -> FloatArray:
-    """All k at which the hyperbolas of two rows have the same total variance, increasing.
-
-    Squaring ``w_near = w_far`` twice gives a quartic in k (Gatheral and Jacquier 2014, section 3);
-    its real roots are kept when they solve the unsquared equation.
-    """
-    tilt_n, mean_n = 0.5 * (near[2] - near[1]), 0.5 * (near[2] + near[1])
-    tilt_f, mean_f = 0.5 * (far[2] - far[1]), 0.5 * (far[2] + far[1])
-    # L(k) = mean_f sqrt(f) - mean_n sqrt(n), L linear, f and n quadratic.
-    linear = np.array([tilt_n - tilt_f, near[0] - far[0] - tilt_n * near[3] + tilt_f * far[3]])
-    square_n = mean_n**2 * np.array([1.0, -2.0 * near[3], near[3] ** 2 + near[4] ** 2])
-    square_f = mean_f**2 * np.array([1.0, -2.0 * far[3], far[3] ** 2 + far[4] ** 2])
-    # (L^2 - f - n)^2 = 4 f n
-    inner = np.polysub(np.polymul(linear, linear), np.polyadd(square_f, square_n))
-    quartic = np.polysub(np.polymul(inner, inner), 4.0 * np.polymul(square_f, square_n))
-    scale = float(np.abs(quartic).max())
-    if scale == 0.0:
-        return np.empty(0)
-    quartic = np.trim_zeros(np.where(np.abs(quartic) < 1e-15 * scale, 0.0, quartic), "f")
-    roots = np.roots(quartic)
-    real = np.sort(roots.real[np.abs(roots.imag) <= 1e-7 * (1.0 + np.abs(roots.real))])
-    near_only, far_only = near.copy(), far.copy()
-    near_only[6] = far_only[6] = 0.0
-    gap = np.array([derivatives(far_only, k)[0] - derivatives(near_only, k)[0] for k in real])
-    size = np.array([abs(derivatives(near_only, k)[0]) for k in real])
-    return np.asarray(real[np.abs(gap) <= 1e-6 * (size + 1e-12)], dtype=np.float64)

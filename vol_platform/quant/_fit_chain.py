@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from vol_platform.quant._board import Board, FitQuotes
 from vol_platform.quant._calibrate import COLD, KEEP, WARM, Calibration, at_money_error
+from vol_platform.quant._compile import kernel
 from vol_platform.quant._config import SurfaceConfig
+from vol_platform.quant._escalation import State
 from vol_platform.quant._guarantee import check_rows, essvi_target, guarantee
 from vol_platform.quant._problem import Problem, fresh_constraints, new_problem
 from vol_platform.quant._second_look import look_again
@@ -72,14 +74,14 @@ class ChainFit:
     g_minimum, gap_minimum
         Smallest g of each slice; smallest distance to the next slice in total variance, less the
         rounding allowance (inf for the last).
-    vol_error
-        Standard error of the at-the-money volatility, decimal.
     fingerprints
         Forward and quotes each slice was fitted to.
     butterfly_weight, calendar_weight
         Weights of the constraints at the end: a warm start takes them over.
     steps
         Levenberg-Marquardt steps spent.
+    problem
+        The quotes it was fitted to; None when no expiry was fitted.
     """
 
     active: IntArray
@@ -89,19 +91,24 @@ class ChainFit:
     refusal: tuple[str, ...]
     g_minimum: FloatArray
     gap_minimum: FloatArray
-    vol_error: FloatArray
     fingerprints: tuple[bytes, ...]
     butterfly_weight: FloatArray
     calendar_weight: FloatArray
     steps: int
+    problem: Problem | None
+
+    def at_money_error(self) -> FloatArray:
+        """Compute the standard error of each slice's at-the-money volatility."""
+        return np.empty(0) if self.problem is None else at_money_error(self.rows, self.problem)
 
 
-def _refusal(board: Board, quotes: FitQuotes, i: int, count: int) -> str:
-    seconds = float(board.expiry_years[i]) * _SECONDS_PER_YEAR
-    forward = float(board.forward[i])
+def _refusal(
+    board: Board, quotes: FitQuotes, i: int, years: float, forward: float, count: int
+) -> str:
+    seconds = years * _SECONDS_PER_YEAR
     if not seconds > board.rules.settlement_window_seconds:
         return f"{seconds:.0f} s to delivery, inside the settlement window"
-    if not (np.isfinite(forward) and forward > 0):
+    if not (math.isfinite(forward) and forward > 0):
         return "no forward"
     if count == 0:
         bounds = int(quotes.offsets[i + 1] - quotes.offsets[i])
@@ -109,21 +116,34 @@ def _refusal(board: Board, quotes: FitQuotes, i: int, count: int) -> str:
     return ""
 
 
-def _quote_class(k: FloatArray, config: SurfaceConfig) -> int:
-    puts = int(np.count_nonzero(k < 0))
-    if k.size >= config.rich_quotes and min(puts, k.size - puts) >= 2:
+def _quote_class(puts: int, calls: int, config: SurfaceConfig) -> int:
+    if puts + calls >= config.rich_quotes and min(puts, calls) >= 2:
         return RICH
-    if k.size >= 5:
+    if puts + calls >= 5:
         return PRIOR
-    return ESSVI if k.size >= 3 else SHIFTED
+    return ESSVI if puts + calls >= 3 else SHIFTED
 
 
-def _fingerprint(board: Board, i: int) -> bytes:
-    part = slice(int(board.offsets[i]), int(board.offsets[i + 1]))
+@kernel
+def _two_sided_counts(offsets: IntArray, k: FloatArray, kind: IntArray) -> IntArray:
+    """Two-sided put and call quotes of each expiry, as two rows."""
+    out = np.zeros((2, offsets.size - 1), dtype=np.int64)
+    for i in range(offsets.size - 1):
+        for q in range(offsets[i], offsets[i + 1]):
+            if kind[q] == 0:
+                out[0 if k[q] < 0.0 else 1, i] += 1
+    return out
+
+
+def _fingerprints(board: Board, active: list[int]) -> tuple[bytes, ...]:
+    """Describe what each slice is fitted to: equal when and only when nothing changed."""
     columns = (board.strike, board.bid_price, board.ask_price, board.age_seconds)
-    return b"".join(
-        (board.forward[i].tobytes(), *(values[part].tobytes() for values in columns))
-    )  # fmt: skip
+    table = np.column_stack(columns)
+    wide = table.itemsize * table.shape[1]
+    content, forward, at = table.tobytes(), board.forward.tobytes(), board.offsets.tolist()
+    return tuple(
+        forward[8 * i : 8 * i + 8] + content[wide * at[i] : wide * at[i + 1]] for i in active
+    )
 
 
 def _earlier(board: Board, previous: PreviousSurface | None, active: list[int]) -> list[int]:
@@ -133,14 +153,22 @@ def _earlier(board: Board, previous: PreviousSurface | None, active: list[int]) 
     """
     if previous is None:
         return [-1] * len(active)
-    known = {previous.expiry_ts[at]: j for j, at in enumerate(previous.active.tolist())}
-    return [
-        at
-        if at >= 0
-        and abs(math.log(board.forward[i] / previous.forward_usd[previous.active[at]])) < _MOVED
-        else -1
-        for i, at in ((i, known.get(board.expiry_ts[i], -1)) for i in active)
-    ]
+    known = {
+        previous.expiry_ts[at]: (j, forward)
+        for j, (at, forward) in enumerate(
+            zip(
+                previous.active.tolist(),
+                previous.forward_usd[previous.active].tolist(),
+                strict=True,
+            )
+        )
+    }
+    forwards = board.forward.tolist()
+    out = []
+    for i in active:
+        j, forward = known.get(board.expiry_ts[i], (-1, math.nan))
+        out.append(j if abs(math.log(forwards[i] / forward)) < _MOVED else -1)
+    return out
 
 
 def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> None:
@@ -153,45 +181,53 @@ def _take_over_weights(problem: Problem, earlier: list[int], fit: ChainFit) -> N
             problem.calendar_weight[j] = fit.calendar_weight[at]
 
 
-def _take_over_checks(calibration: Calibration, earlier: list[int], fit: ChainFit) -> None:
+def _take_over_checks(state: State, earlier: list[int], fit: ChainFit) -> None:
     """Keep the verdicts on slices that did not change, where their next neighbour is the same."""
     for j, at in enumerate(earlier):
-        if calibration.start[j] != KEEP:
+        if state.start[j] != KEEP:
             continue
         last = j + 1 == len(earlier)
         if math.isinf(fit.gap_minimum[at]) if last else earlier[j + 1] == at + 1:
-            calibration.g_minimum[j] = fit.g_minimum[at]
-            calibration.gap_minimum[j] = fit.gap_minimum[at]
-            calibration.stale[j] = False
+            state.g_minimum[j] = fit.g_minimum[at]
+            state.gap_minimum[j] = fit.gap_minimum[at]
+            state.stale[j] = False
 
 
-def _calibration(
-    rows: FloatArray, problem: Problem, thin: list[int], start: IntArray, config: SurfaceConfig
-) -> Calibration:
-    return Calibration(
-        rows, problem, np.array(thin, dtype=np.int64), start, config.roughness, config.residual,
-        config.rounds,
+def _problem_of(
+    board: Board, quotes: FitQuotes, active: list[int], config: SurfaceConfig
+) -> Problem:
+    """Problem of the quotes of the active expiries."""
+    sizes = np.diff(quotes.offsets)
+    fitted = np.zeros(sizes.size, dtype=np.bool_)
+    fitted[active] = True
+    chosen = np.repeat(fitted, sizes)
+    return new_problem(
+        np.append(0, np.cumsum(sizes[fitted])), quotes.k[chosen], quotes.mid[chosen],
+        quotes.half[chosen], quotes.unit[chosen], quotes.kind[chosen], quotes.weight[chosen],
+        board.expiry_years[fitted], config.loss,
     )  # fmt: skip
 
 
 def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceConfig) -> ChainFit:
     """Fit every expiry the board allows; see `vol_platform.quant.surface.calibrate`."""
     quotes = board.fit_quotes
-    two_sided = quotes.kind == 0
-    refusal, active, thin, keep = [], [], [], []
-    for i in range(len(board.expiry_ts)):
-        part = slice(int(quotes.offsets[i]), int(quotes.offsets[i + 1]))
-        k = quotes.k[part][two_sided[part]]
-        reason = _refusal(board, quotes, i, k.size)
+    refusal, active, thin = [], [], []
+    listed = zip(
+        board.expiry_years.tolist(), board.forward.tolist(),
+        *_two_sided_counts(quotes.offsets, quotes.k, quotes.kind).tolist(),
+        strict=True,
+    )  # fmt: skip
+    for i, (years, forward, puts, calls) in enumerate(listed):
+        reason = _refusal(board, quotes, i, years, forward, puts + calls)
         refusal.append(reason)
         if not reason:
             active.append(i)
-            thin.append(_quote_class(k, config))
-            keep.append(part)
+            thin.append(_quote_class(puts, calls, config))
     n = len(active)
+    classes = np.array(thin, dtype=np.int64)
     rows = np.zeros((n, ROW))
     start = np.full(n, COLD, dtype=np.int64)
-    fingerprints = tuple(_fingerprint(board, i) for i in active)
+    fingerprints = _fingerprints(board, active)
     earlier = _earlier(board, previous, active)
     for j, at in enumerate(earlier):
         if at >= 0 and previous is not None:
@@ -199,52 +235,47 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
             before = previous.fit.fingerprints[at] if previous.fit is not None else b""
             start[j] = KEEP if before == fingerprints[j] else WARM
     g_minimum, gap_minimum, repaired = np.zeros(n), np.full(n, np.inf), np.zeros(n)
-    vol_error, steps = np.zeros(n), 0
+    problem, steps = None, 0
     butterfly_weight, calendar_weight = np.zeros(n), np.zeros(n)
     if n:
-        chosen = np.concatenate([np.arange(part.start, part.stop) for part in keep])
-        offsets = np.cumsum([0, *(part.stop - part.start for part in keep)])
-        problem = new_problem(
-            offsets.astype(np.int64), quotes.k[chosen], quotes.mid[chosen], quotes.half[chosen],
-            quotes.unit[chosen], quotes.kind[chosen], quotes.weight[chosen],
-            board.expiry_years[active],
-            config.loss,
-        )  # fmt: skip
+        problem = _problem_of(board, quotes, active, config)
         if previous is not None and previous.fit is not None:
             _take_over_weights(problem, earlier, previous.fit)
         if config.model == "svi":
-            calibration = _calibration(rows, problem, thin, start, config)
+            settings = config.roughness, config.residual, config.rounds
+            calibration = Calibration.of(rows, problem, classes, start, *settings)
             if previous is not None and previous.fit is not None:
-                _take_over_checks(calibration, earlier, previous.fit)
+                _take_over_checks(calibration.state, earlier, previous.fit)
+            warm = bool((start != COLD).any())
             clean = calibration.run()
-            if not clean and (start != COLD).any():
+            if not clean and warm:
                 # The earlier surface led astray: begin again from the quotes alone.
-                calibration = _calibration(
-                    np.zeros((n, ROW)), fresh_constraints(problem), thin, np.full(n, COLD), config
-                )
+                calibration = Calibration.of(
+                    np.zeros((n, ROW)), fresh_constraints(problem), classes, np.full(n, COLD),
+                    *settings,
+                )  # fmt: skip
                 clean = calibration.run()
             if clean:
                 calibration = look_again(calibration)
-            rows, steps = calibration.rows, calibration.steps
-            g_minimum, gap_minimum = calibration.g_minimum, calibration.gap_minimum
+            problem, state, steps = calibration.problem, calibration.state, calibration.steps
+            rows, g_minimum, gap_minimum = state.rows, state.g_minimum, state.gap_minimum
             if not clean:
                 rows, repaired, g_minimum, gap_minimum = guarantee(rows, essvi_target(problem))
         else:
             rows = essvi_target(problem, config.model)
             g_minimum, gap_minimum = check_rows(rows)
-        vol_error = at_money_error(rows, problem)
         butterfly_weight, calendar_weight = problem.butterfly_weight, problem.calendar_weight
     return ChainFit(
         active=np.array(active, dtype=np.int64),
         rows=rows,
-        thin=np.array(thin, dtype=np.int64),
+        thin=classes,
         repaired_lambda=repaired,
         refusal=tuple(refusal),
         g_minimum=g_minimum,
         gap_minimum=gap_minimum,
-        vol_error=vol_error,
         fingerprints=fingerprints,
         butterfly_weight=butterfly_weight,
         calendar_weight=calendar_weight,
         steps=int(steps),
+        problem=problem,
     )

@@ -1,7 +1,8 @@
 """Levenberg-Marquardt over a chain of slices.
 
 Only neighbouring slices meet in a term of the cost, so that a step is one block-tridiagonal
-Cholesky solve.
+Cholesky solve.  Its inner loops run along whole rows of a constant length, which compile to vector
+code; the right-hand side travels as the last column.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
-from vol_platform.quant._joint_fit import MAXIMUM_SLOPE, chain_cost
-from vol_platform.quant._problem import Problem, Workspace
+from vol_platform.quant._joint_fit import MAXIMUM_SLOPE, chain_cost, prepare_range
+from vol_platform.quant._normal_equations import assemble
+from vol_platform.quant._problem import DIM, WIDE, Problem, Workspace
 from vol_platform.quant._slices import ROW
 
 __all__ = ["fit_range"]
@@ -22,61 +24,81 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
+def _factor(U: FloatArray, dim: int) -> bool:
+    """Turn the upper triangle of U into its Cholesky factor, the last column along with it."""
+    for c in range(dim):
+        pivot = U[c, c]
+        if not pivot > 0.0:
+            return False
+        pivotal = U[c]
+        inverse = 1.0 / math.sqrt(pivot)
+        for q in range(WIDE):
+            pivotal[q] *= inverse
+        for r in range(c + 1, dim):
+            line = U[r]
+            part = pivotal[r]
+            for q in range(WIDE):
+                line[q] -= part * pivotal[q]
+    return True
+
+
+@kernel
+def _link(U: FloatArray, E: FloatArray, X: FloatArray, after: FloatArray, dim: int) -> None:
+    """X = U^-T E with the solved right-hand side as last column; take X^T X off `after`."""
+    for c in range(dim):
+        line = X[c]
+        source = E[c]
+        for q in range(WIDE):
+            line[q] = source[q]
+    for c in range(dim):
+        line = X[c]
+        inverse = 1.0 / U[c, c]
+        for q in range(WIDE):
+            line[q] *= inverse
+        for r in range(c + 1, dim):
+            other = X[r]
+            part = U[c, r]
+            for q in range(WIDE):
+                other[q] -= part * line[q]
+    for c in range(dim):
+        line = X[c]
+        line[DIM] = U[c, DIM]
+        for r in range(dim):
+            target = after[r]
+            part = line[r]
+            for q in range(WIDE):
+                target[q] -= part * line[q]
+
+
+@kernel
 def _solve(
-    first: int, last: int, damping: float, problem: Problem, work: Workspace, dim: int
-) -> bool:
+    first: int, last: int, damping: float, hessian: FloatArray, coupling: FloatArray,
+    gradient: FloatArray, floor: FloatArray, factor: FloatArray, link: FloatArray,
+    step: FloatArray, dim: int,
+) -> bool:  # fmt: skip
     """Solve (H + damping diag H) step = -gradient by block Cholesky; False if not definite."""
-    H, E, L, M = work.hessian, work.coupling, work.factor, work.link
-    step, floor = work.step, problem.floor
     for i in range(first, last):
+        H = hessian[i]
+        U = factor[i]
         for r in range(dim):
-            for c in range(r + 1):
-                L[i, r, c] = H[i, r, c]
-            L[i, r, r] += damping * (H[i, r, r] + floor[i, r]) + 1e-9 * floor[i, r]
+            for c in range(WIDE):
+                U[r, c] = H[c, r]
+            U[r, r] += damping * (H[r, r] + floor[i, r]) + 1e-9 * floor[i, r]
+            U[r, DIM] = -gradient[i, r]
         if i > first:
-            # M = E L_{i-1}^-T, and the Schur complement L_i L_i^T = D - M M^T.
-            for r in range(dim):
-                for c in range(dim):
-                    total = E[i - 1, r, c]
-                    for q in range(c):
-                        total -= M[i, r, q] * L[i - 1, c, q]
-                    M[i, r, c] = total / L[i - 1, c, c]
-            for r in range(dim):
-                for c in range(r + 1):
-                    total = 0.0
-                    for q in range(dim):
-                        total += M[i, r, q] * M[i, c, q]
-                    L[i, r, c] -= total
-        for c in range(dim):
-            total = L[i, c, c]
-            for q in range(c):
-                total -= L[i, c, q] * L[i, c, q]
-            if not total > 0.0:
-                return False
-            root = math.sqrt(total)
-            L[i, c, c] = root
-            for r in range(c + 1, dim):
-                total = L[i, r, c]
-                for q in range(c):
-                    total -= L[i, r, q] * L[i, c, q]
-                L[i, r, c] = total / root
-        for r in range(dim):
-            total = -work.gradient[i, r]
-            if i > first:
-                for q in range(dim):
-                    total -= M[i, r, q] * step[i - 1, q]
-            for q in range(r):
-                total -= L[i, r, q] * step[i, q]
-            step[i, r] = total / L[i, r, r]
+            _link(factor[i - 1], coupling[i - 1], link[i], U, dim)
+        if not _factor(U, dim):
+            return False
     for i in range(last - 1, first - 1, -1):
+        U = factor[i]
         for r in range(dim - 1, -1, -1):
-            total = step[i, r]
+            value = U[r, DIM]
             if i + 1 < last:
                 for q in range(dim):
-                    total -= M[i + 1, q, r] * step[i + 1, q]
+                    value -= link[i + 1, r, q] * step[i + 1, q]
             for q in range(r + 1, dim):
-                total -= L[i, q, r] * step[i, q]
-            step[i, r] = total / L[i, r, r]
+                value -= U[r, q] * step[i, q]
+            step[i, r] = value / U[r, r]
     return True
 
 
@@ -97,24 +119,24 @@ def fit_range(
     Stops after `steps`, or when an accepted step gains less than `tolerance` of the cost.
     """
     damping = 1e-3
-    # Variables, not literals: numba would compile everything below once for each.
-    with_step = steps >= 0
-    without_step = not with_step
-    cost = chain_cost(rows, first, last, problem, work, with_step, dim)
+    prepare_range(rows, first, last, problem, work)
+    cost = chain_cost(rows, first, last, problem, work, dim)
     if not math.isfinite(cost):
         return 0
     keep = np.empty((last - first, ROW))
     _copy(rows[first:last], keep)
     tried = 0
-    fresh = True
+    moved = True
     while tried < steps:
-        if not fresh:
-            cost = chain_cost(rows, first, last, problem, work, with_step, dim)
-            fresh = True
+        if moved:
+            assemble(rows, first, last, problem, work, dim)
+            moved = False
         tried += 1
-        better = False
-        gain = 0.0
-        if _solve(first, last, damping, problem, work, dim):
+        new_cost = np.inf
+        if _solve(
+            first, last, damping, work.hessian, work.coupling, work.gradient, problem.floor,
+            work.factor, work.link, work.step, dim,
+        ):  # fmt: skip
             for i in range(first, last):
                 for j in range(5):
                     rows[i, j] += work.step[i, j]
@@ -124,14 +146,14 @@ def fit_range(
                 if rows[i, 6] > 0.0:
                     for j in range(5, dim):
                         rows[i, 2 + j] += work.step[i, j]
-            new_cost = chain_cost(rows, first, last, problem, work, without_step, dim)
-            better = new_cost < cost
-            gain = cost - new_cost
-        if better:
+            new_cost = chain_cost(rows, first, last, problem, work, dim)
+        if new_cost < cost:
             _copy(rows[first:last], keep)
             damping = max(damping * 0.2, 1e-9)
-            fresh = False
-            if gain <= tolerance * cost:
+            moved = True
+            gain = cost - new_cost
+            cost = new_cost
+            if gain <= tolerance * (cost + gain):
                 break
         else:
             _copy(keep, rows[first:last])

@@ -7,12 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vol_platform.quant._compile import kernel
 from vol_platform.quant._slices import KNOTS
 
 __all__ = [
     "DIM",
     "GRID",
     "GRID_BASE",
+    "GRID_ROWS",
+    "POINT_ROWS",
+    "QUOTE_ROWS",
+    "WIDE",
     "Loss",
     "Problem",
     "Workspace",
@@ -33,6 +38,14 @@ GRID_WING = 8
 GRID_BASE = GRID_INSIDE + 2 * GRID_WING
 GRID = GRID_BASE + 16
 """Constraint points of a slice: inside the quotes, in both wings, and room for cuts."""
+
+WIDE = DIM + 1
+"""Columns of the normal equations: the unknowns, and the right-hand side as the last."""
+
+POINT_ROWS = 3 + KNOTS
+QUOTE_ROWS = 14
+GRID_ROWS = 6 + 2 * KNOTS
+"""Rows of the tables of a slice, named in `_tables`."""
 
 
 class Loss(NamedTuple):
@@ -86,14 +99,25 @@ class Problem(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Hessian blocks, gradient, step and Cholesky factors."""
+    """Room for a fit: tables of each slice (see `_tables`), normal equations, Cholesky factors.
 
+    `hessian` to `link` have `WIDE` columns: the last one holds right-hand sides.  `ready` says
+    which tables of a slice are current: 0 none, 1 quotes and own constraint points, 2 the
+    neighbours' constraint points as well.  `unknowns` and `jacobian` belong to one term.
+    """
+
+    points: FloatArray
+    quotes: FloatArray
+    grid: FloatArray
+    ready: IntArray
     hessian: FloatArray
     coupling: FloatArray
     gradient: FloatArray
     step: FloatArray
     factor: FloatArray
     link: FloatArray
+    unknowns: IntArray
+    jacobian: FloatArray
 
 
 def new_problem(
@@ -157,13 +181,20 @@ def copy_constraints(problem: Problem) -> Problem:
     return problem._replace(**{name: getattr(problem, name).copy() for name in changed})
 
 
-def new_workspace(slices: int) -> Workspace:
-    """Zeroed room for `slices` slices."""
+@kernel
+def new_workspace(slices: int, quotes: int) -> Workspace:
+    """Room for `slices` slices of at most `quotes` quotes each."""
     return Workspace(
-        hessian=np.zeros((slices, DIM, DIM)),
-        coupling=np.zeros((slices, DIM, DIM)),
-        gradient=np.zeros((slices, DIM)),
-        step=np.zeros((slices, DIM)),
-        factor=np.zeros((slices, DIM, DIM)),
-        link=np.zeros((slices, DIM, DIM)),
+        np.empty((slices, POINT_ROWS, quotes + 3 * GRID)),
+        np.empty((slices, QUOTE_ROWS, quotes)),
+        np.empty((slices, GRID_ROWS, GRID)),
+        np.zeros(slices, dtype=np.int64),
+        np.zeros((slices, WIDE, WIDE)),
+        np.zeros((slices, WIDE, WIDE)),
+        np.zeros((slices, WIDE)),
+        np.zeros((slices, WIDE)),
+        np.zeros((slices, WIDE, WIDE)),
+        np.zeros((slices, WIDE, WIDE)),
+        np.empty((2, 9), dtype=np.int64),
+        np.empty((7, 9)),
     )

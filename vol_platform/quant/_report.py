@@ -91,12 +91,16 @@ _NO_PARAMETERS = (_NAN,) * 5
 def build_report(board: Board, fit: ChainFit, model: str) -> tuple[ExpiryReport, ...]:
     """One report per expiry of the board."""
     at_active = {int(i): j for j, i in enumerate(fit.active)}
+    vol_errors = fit.at_money_error().tolist()
     return tuple(
-        _expiry_report(board, fit, model, i, at_active.get(i)) for i in range(len(board.expiry_ts))
+        _expiry_report(board, fit, model, vol_errors, i, at_active.get(i))
+        for i in range(len(board.expiry_ts))
     )
 
 
-def _expiry_report(board: Board, fit: ChainFit, model: str, i: int, j: int | None) -> ExpiryReport:
+def _expiry_report(
+    board: Board, fit: ChainFit, model: str, vol_errors: list[float], i: int, j: int | None
+) -> ExpiryReport:
     quotes = board.fit_quotes
     part = slice(int(quotes.offsets[i]), int(quotes.offsets[i + 1]))
     used = quotes.kind[part] == 0
@@ -116,7 +120,7 @@ def _expiry_report(board: Board, fit: ChainFit, model: str, i: int, j: int | Non
         raw = row_to_raw(row)
         jw = raw_to_jw(*raw, expiry_years=years)
         atm_vol = math.sqrt(total_variance(row, np.zeros(1))[0] / years)
-        vol_error = float(fit.vol_error[j])
+        vol_error = vol_errors[j]
         vols = np.sqrt(total_variance(row, np.ascontiguousarray(k)) / years)
         error = np.abs(vols - quotes.mid[part][used])
         inside = (vols >= quotes.bid_vol[part][used]) & (vols <= quotes.ask_vol[part][used])

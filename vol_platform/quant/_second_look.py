@@ -9,12 +9,15 @@ when it passes every check and misses less.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._calibrate import COLD, KEEP, Calibration
+from vol_platform.quant._compile import kernel
 from vol_platform.quant._problem import Problem
-from vol_platform.quant._slices import total_variance
+from vol_platform.quant._slices import derivatives
 
 __all__ = ["look_again", "mean_miss"]
 
@@ -28,19 +31,23 @@ _LARGEST_MISS = 10.0
 """A quote counts at most this much: one wild quote is no reason."""
 
 
+@kernel
 def mean_miss(rows: FloatArray, problem: Problem) -> FloatArray:
     """Mean distance of each slice outside its two-sided quotes, in their units; shape (n,)."""
     misses = np.zeros(len(rows))
-    for i, row in enumerate(rows):
-        part = slice(int(problem.offsets[i]), int(problem.offsets[i + 1]))
-        used = problem.kind[part] == 0
-        if not used.any():
-            continue
-        w = total_variance(row, np.ascontiguousarray(problem.k[part][used]))
-        vol = np.sqrt(np.maximum(w, 0.0) / problem.years[i])
-        outside = np.abs(vol - problem.mid[part][used]) - problem.half[part][used]
-        distance = np.maximum(outside, 0.0) / problem.unit[part][used]
-        misses[i] = np.minimum(distance, _LARGEST_MISS).mean()
+    for i in range(len(rows)):
+        row = rows[i]
+        count = 0
+        for q in range(problem.offsets[i], problem.offsets[i + 1]):
+            if problem.kind[q] != 0:
+                continue
+            w = derivatives(row, problem.k[q])[0]
+            vol = math.sqrt(max(w, 0.0) / problem.years[i])
+            outside = max(abs(vol - problem.mid[q]) - problem.half[q], 0.0)
+            misses[i] += min(outside / problem.unit[q], _LARGEST_MISS)
+            count += 1
+        if count > 0:
+            misses[i] /= count
     return misses
 
 

@@ -45,49 +45,35 @@ ROW = 7 + KNOTS
 def derivatives(row: FloatArray, k: float) -> tuple[float, float, float]:
     """Total variance of a row at log-moneyness `k` with its first and second derivative in k."""
     x = k - row[3]
-    root = math.sqrt(x * x + row[4] * row[4])
+    square = row[4] * row[4]
+    root = math.sqrt(x * x + square)
+    inverse = 1.0 / root
     mean = 0.5 * (row[2] + row[1])
     tilt = 0.5 * (row[2] - row[1])
     w = row[0] + tilt * x + mean * root
-    w1 = tilt + mean * x / root
-    w2 = mean * row[4] * row[4] / (root * root * root)
+    w1 = tilt + mean * x * inverse
+    w2 = mean * square * inverse * inverse * inverse
     h = row[6]
     if h > 0.0:
-        offset = (k - row[5]) / h
+        inverse = 1.0 / h
+        offset = (k - row[5]) * inverse
         if 0.0 < offset < KNOTS + 3.0:
             cell = int(offset)
             t = offset - cell
             u = 1.0 - t
-            v0 = 0.0
-            v1 = 0.0
-            v2 = 0.0
-            j = cell - 3
-            if j >= 0:
-                c = row[7 + j]
-                v0 += c * u * u * u / 6.0
-                v1 -= c * 0.5 * u * u
-                v2 += c * u
-            j += 1
-            if 0 <= j < KNOTS:
-                c = row[7 + j]
-                v0 += c * (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0
-                v1 += c * (1.5 * t * t - 2.0 * t)
-                v2 += c * (3.0 * t - 2.0)
-            j += 1
-            if 0 <= j < KNOTS:
-                c = row[7 + j]
-                v0 += c * (3.0 * u * u * u - 6.0 * u * u + 4.0) / 6.0
-                v1 += c * (2.0 * u - 1.5 * u * u)
-                v2 += c * (3.0 * u - 2.0)
-            j += 1
-            if j < KNOTS:
-                c = row[7 + j]
-                v0 += c * t * t * t / 6.0
-                v1 += c * 0.5 * t * t
-                v2 += c * t
-            w += v0
-            w1 += v1 / h
-            w2 += v2 / (h * h)
+            c0 = row[4 + cell] if cell >= 3 else 0.0
+            c1 = row[5 + cell] if 2 <= cell < KNOTS + 2 else 0.0
+            c2 = row[6 + cell] if 1 <= cell < KNOTS + 1 else 0.0
+            c3 = row[7 + cell] if cell < KNOTS else 0.0
+            v0 = c0 * u * u * u + c3 * t * t * t
+            v0 += c1 * (3.0 * t * t * t - 6.0 * t * t + 4.0)
+            v0 += c2 * (3.0 * u * u * u - 6.0 * u * u + 4.0)
+            v1 = 0.5 * (c3 * t * t - c0 * u * u)
+            v1 += c1 * (1.5 * t * t - 2.0 * t) + c2 * (2.0 * u - 1.5 * u * u)
+            v2 = c0 * u + c1 * (3.0 * t - 2.0) + c2 * (3.0 * u - 2.0) + c3 * t
+            w += v0 / 6.0
+            w1 += v1 * inverse
+            w2 += v2 * inverse * inverse
     return w, w1, w2
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._exact import butterfly_minimum, calendar_minimum, hyperbola_crossings
+from vol_platform.quant._crossings import hyperbola_crossings
+from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
 from vol_platform.quant._quote_arbitrage import (
     BoardRepair,
     ParityBreach,

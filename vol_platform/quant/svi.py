@@ -326,7 +326,7 @@ def fit(
         np.array([0, count]), points, 0.5 * (bid + ask), half, np.maximum(half, _VOL_FLOOR),
         np.zeros(count, dtype=np.int64), np.ones(count), np.array([float(expiry_years)]), Loss(),
     )  # fmt: skip
-    Calibration(rows, problem, np.array([RICH]), np.array([COLD]), 1.0, False, 14).run()
+    Calibration.of(rows, problem, np.array([RICH]), np.array([COLD]), 1.0, False, 14).run()
     return Raw(*row_to_raw(rows[0]))
 
 
