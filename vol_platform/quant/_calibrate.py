@@ -91,7 +91,7 @@ class Calibration:
 
         After a `run` that returned True.
         """
-        state = State(*(values.copy() for values in self.state))
+        state = State._make(values.copy() for values in self.state)
         state.start[:] = np.where(poor, COLD, KEEP)
         state.stale[:] = True
         again = replace(self, state=state, problem=copy_constraints(self.problem))

@@ -1,4 +1,4 @@
-"""Run every benchmark of this package, or those named on the command line.
+"""Print the bar table (`bar`), or run the benchmarks named on the command line.
 
 Options after a name go to that benchmark: ``backfill --days 30``.
 """
@@ -14,7 +14,7 @@ from vol_platform_tests import benchmarks
 
 
 def main(wanted: list[str]) -> None:
-    """Call ``main`` of each public module here, in alphabetical order."""
+    """Call ``main`` of the named public modules here, by default of `bar`."""
     names = sorted(
         module.name
         for module in pkgutil.iter_modules(benchmarks.__path__)
@@ -28,7 +28,7 @@ def main(wanted: list[str]) -> None:
     unknown = sorted(set(wanted) - set(names))
     if unknown:
         raise SystemExit(f"no benchmark named {', '.join(unknown)}; there are {', '.join(names)}")
-    for name in wanted or names:
+    for name in wanted or ["bar"]:
         importlib.import_module(f"{benchmarks.__name__}.{name}").main(
             *([options] if options else [])
         )

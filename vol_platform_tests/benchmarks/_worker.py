@@ -246,7 +246,7 @@ def main(name: str, path: str) -> None:
     for metric, (call, outputs) in calls.items():
         # a negative count marks a scalar interface measured on a part of the batch
         part = size if outputs > 0 else min(size, 20_000)
-        seconds = best_seconds(call, 0.4 if size <= 1_000 else 1.0)
+        seconds = best_seconds(call, 0.2 if size <= 1_000 else 0.4)
         width = abs(outputs) if outputs > 0 else max(1, abs(outputs) * part // size)
         result[metric] = {"nanoseconds": seconds / part * 1e9, "outputs": width}
     result.update(accuracy(calls, data["vol"]))

@@ -2,27 +2,35 @@
 
 Recorded boards when they are there (see `vol_platform_tests.conftest.real_data`), else synthetic
 ones.  A warm fit starts from the surface of the board a moment before: the forward has moved by a
-basis point and a tenth of the quotes by a tick.  Times are CPU milliseconds of one thread, the best
-of several for each board, then median and 99th percentile over the boards.
+basis point and a tenth of the quotes by a tick.  A fit begins at quoted prices and ends with every
+check passed.  Each round is a fresh process pinned to one core, the best of several repetitions
+for each board; then the median over rounds, and median and 99th percentile over the boards.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from vol_platform.quant import black76, implied
-from vol_platform.quant.surface import Board, Surface, calibrate, warm_up
+from vol_platform.quant.surface import Board, calibrate
 from vol_platform.quant.validation import pool, validate_board
+from vol_platform_tests.benchmarks._peers import REPOSITORY, environment, measure
 from vol_platform_tests.quant.boards import recorded_frame, synthetic_frame
 
-_REPETITIONS = 5
+WORKER = Path(__file__).with_name("_surface_worker.py")
+PEER_SURFACES = ("svi_py", "quantkit", "quantlib")
 
 
 def _frames() -> list[pl.DataFrame]:
@@ -62,37 +70,116 @@ def _a_moment_later(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def _best(call: Callable[[], Surface]) -> float:
-    times = []
-    for _ in range(_REPETITIONS):
-        start = time.thread_time()
-        call()
-        times.append(time.thread_time() - start)
-    return 1e3 * min(times)
+def boards() -> list[tuple[Board, Board]]:
+    """Boards, each with the one a moment later."""
+    return [
+        (Board.from_frame(frame), Board.from_frame(_a_moment_later(frame, seed)))
+        for seed, frame in enumerate(_frames())
+    ]
+
+
+def quality(pairs: Sequence[tuple[Board, Board]]) -> dict[str, dict[str, float]]:
+    """Pooled figures of the cold surfaces, and of the warm ones that follow them."""
+    cold, warm = [], []
+    for board, later in pairs:
+        surface = calibrate(board)
+        cold.append(validate_board(board, surface))
+        warm.append(validate_board(later, calibrate(later, previous=surface)))
+    return {"cold": pool(cold), "warm": pool(warm)}
+
+
+def _save_chains(pairs: Sequence[tuple[Board, Board]], path: Path) -> None:
+    """Store the two-sided quotes of a few boards for the peers, slices of eight quotes or more."""
+    columns: dict[str, list[npt.NDArray[np.float64]]] = {
+        name: [] for name in ("k", "strike", "bid", "ask")
+    }
+    slices: list[tuple[int, int, int, float, float]] = []
+    at = 0
+    for chain, (board, _) in enumerate(pairs[:: max(len(pairs) // 6, 1)][:6]):
+        quotes = board.fit_quotes
+        for i, (years, forward) in enumerate(zip(board.expiry_years, board.forward, strict=True)):
+            used = quotes.two_sided(i)
+            count = int(used.sum())
+            if count < 8:
+                continue
+            columns["k"].append(quotes.k[used])
+            columns["strike"].append(board.strike[quotes.row[used]])
+            columns["bid"].append(quotes.bid_vol[used])
+            columns["ask"].append(quotes.ask_vol[used])
+            slices.append((at, at + count, chain, float(years), float(forward)))
+            at += count
+    stored = {name: np.concatenate(parts) for name, parts in columns.items()}
+    for name, values in zip(
+        ("first", "last", "chain", "years", "forward"), zip(*slices, strict=True), strict=True
+    ):
+        stored[name] = np.array(values)
+    np.savez(path, allow_pickle=False, **stored)
+
+
+def collect(
+    pairs: Sequence[tuple[Board, Board]], rounds: int, folder: Path, core: int | None
+) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, dict[str, Any]], dict[str, str]]:
+    """Milliseconds of each board cold and warm; one result for each peer; and who is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ours, chains = folder / "boards.pickle", folder / "chains.npz"
+    ours.write_bytes(pickle.dumps(pairs))
+    _save_chains(pairs, chains)
+    measured: dict[str, list[list[float]]] = {"cold": [], "warm": []}
+    peers: dict[str, dict[str, Any]] = {}
+    missing: dict[str, str] = {}
+    for turn in range(rounds):
+        result = measure(WORKER, "ours", Path(sys.executable), ours, core)
+        if isinstance(result, str):
+            raise SystemExit(f"our own surface benchmark failed: {result}")
+        for name, times in measured.items():
+            times.append(result[name])
+        for name in PEER_SURFACES if turn == 0 else ():
+            python = environment(name, folder)
+            found = python if isinstance(python, str) else measure(
+                WORKER, name, python, chains, core
+            )  # fmt: skip
+            if isinstance(found, str):
+                missing[name] = found
+            else:
+                peers[name] = found
+    times = {name: np.median(np.array(values), axis=0) for name, values in measured.items()}
+    return times, peers, missing
+
+
+def first_surface_seconds(rounds: int, core: int | None) -> float:
+    """Seconds from the start of Python to the first surface, compiled code on disk; the median."""
+    code = "from vol_platform.quant import surface; surface.warm_up()"
+    command = [sys.executable, "-c", code]
+    if core is not None and shutil.which("taskset"):
+        command = ["taskset", "-c", str(core), *command]
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, cwd=REPOSITORY)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[1:]))  # the first one may have had to compile
 
 
 def main() -> None:
     """Measure and print."""
-    start = time.perf_counter()
-    warm_up()
-    print(f"first surface of this process: {time.perf_counter() - start:.2f} s")
-    cold_times, warm_times, reports, later_reports = [], [], [], []
-    for seed, frame in enumerate(_frames()):
-        board = Board.from_frame(frame)
-        surface = calibrate(board)
-        reports.append(validate_board(board, surface))
-        cold_times.append(_best(lambda b=board: calibrate(b)))
-        later = Board.from_frame(_a_moment_later(frame, seed))
-        later_reports.append(validate_board(later, calibrate(later, previous=surface)))
-        warm_times.append(_best(lambda b=later, s=surface: calibrate(b, previous=s)))
-    for name, times in (("cold", cold_times), ("warm", warm_times)):
+    pairs = boards()
+    core = min(os.sched_getaffinity(0))
+    print(f"first surface of a process: {first_surface_seconds(3, core):.2f} s")
+    times, peers, missing = collect(pairs, 4, REPOSITORY / ".vol" / "bench", core)
+    for name, values in times.items():
         print(
-            f"{name} fit: median {np.median(times):.2f} ms, p99 {np.percentile(times, 99):.2f} ms"
-            f" over {len(times)} boards"
+            f"{name} fit: median {np.median(values):.2f} ms, p99 {np.percentile(values, 99):.2f} ms"
+            f" over {len(values)} boards"
         )
-    for name, judged in (("cold", reports), ("warm", later_reports)):
-        figures = {key: round(value, 4) for key, value in pool(judged).items()}
-        print(f"{name}: {figures}")
+    for name, judged in quality(pairs).items():
+        print(f"{name}: { {key: round(value, 4) for key, value in judged.items()} }")
+    for name, result in peers.items():
+        print(
+            f"{name}: median {np.median(result['milliseconds']):.1f} ms,"
+            f" {result['in_spread']:.1%} in spread"
+        )
+    for name, reason in missing.items():
+        print(f"{name} missing: {reason}")
 
 
 if __name__ == "__main__":
