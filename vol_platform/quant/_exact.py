@@ -302,8 +302,7 @@ def _tail(
     """
     wing = 2 if sign > 0 else 1
     at = _TAIL if sign < 0 else _TAIL + middle.size - 1
-    for j in range(middle.size):
-        points[_TAIL + j] = middle[j]
+    points[_TAIL : _TAIL + middle.size] = middle
     slope_near, slope_far = near[wing], far[wing]
     mean = 0.5 * (near[1] + near[2])
     square = near[4] * near[4]
@@ -373,13 +372,9 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
     profile = np.empty((6, points.size))
     _profile(near, points, profile[:3])
     _profile(far, points, profile[3:])
-    best = np.inf
-    best_k = 0.0
-    for p in range(points.size):
-        gap = profile[3, p] - profile[0, p]
-        if gap < best:
-            best = gap
-            best_k = points[p]
+    gaps = profile[3] - profile[0]
+    lowest = np.argmin(gaps)
+    best_k, best = points[lowest], gaps[lowest]
     budget = _MAXIMUM_INTERVALS
     stack = np.empty((2, _STACK))
     for p in range(points.size - 1):
@@ -390,8 +385,7 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
         # at most the largest second derivative times width^2 / 8.
         bend = max(profile[4, p], profile[4, p + 1]) + max(profile[5, p], profile[5, p + 1])
         bend -= min(profile[1, p], profile[1, p + 1]) + min(profile[2, p], profile[2, p + 1])
-        gap = min(profile[3, p] - profile[0, p], profile[3, p + 1] - profile[0, p + 1])
-        bound = gap - 0.125 * max(bend, 0.0) * width * width
+        bound = min(gaps[p], gaps[p + 1]) - 0.125 * max(bend, 0.0) * width * width
         if bound >= proof or (best < proof and bound >= best - 0.1 * abs(best)):
             continue
         best_k, best, budget = _interval_minimum(
