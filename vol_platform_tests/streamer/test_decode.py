@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import time
+from collections import Counter
 
 import crc32c
 import msgspec
@@ -50,6 +53,51 @@ def test_a_ticker_read_in_one_pass_is_the_ticker_read_the_long_way(changes):
     assert reported(practised, damaged) == reported(fresh, damaged)
     assert practised.unknown_fields == fresh.unknown_fields
     assert practised.lenient_messages == fresh.lenient_messages
+
+
+def _damaged(raw: bytes, chance: random.Random) -> bytes:
+    """Return a frame with one to four random edits of its bytes."""
+    frame = bytearray(raw)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(frame))
+        match chance.randrange(4):
+            case 0:
+                frame[place] = chance.randrange(256)
+            case 1:
+                del frame[place : place + chance.randrange(1, 9)]
+            case 2:
+                frame[place:place] = chance.randbytes(chance.randrange(1, 9))
+            case _:
+                frame[place:place] = frame[chance.randrange(len(frame)) :][:40]
+        if not frame:
+            frame = bytearray(b"{")
+    return bytes(frame)
+
+
+@pytest.mark.parametrize("cases", [3_000, pytest.param(1_000_000, marks=pytest.mark.nightly)])
+def test_f13_damaged_frames_never_raise_and_never_hang(cases, record_property):
+    chance = random.Random(20261122)
+    book = frame("book.BTC-PERPETUAL.100ms", book_data())
+    trades = frame("trades.option.BTC.100ms", [trade_data()])
+    frames = [ticker_frame(), book, trades, frame("deribit_price_index.btc_usd", index_data())]
+    decoder = FrameDecoder()
+    outcomes: Counter[Outcome] = Counter()
+    slowest = 0.0
+    for number in range(cases):
+        raw = _damaged(frames[number % len(frames)], chance)
+        begun = time.perf_counter()
+        outcomes[decoder.decode(raw, RECEIVED_NS).outcome] += 1
+        slowest = max(slowest, time.perf_counter() - begun)
+    assert sum(outcomes.values()) == cases
+    text = f"{cases} damaged frames (seed 20261122), 0 raised, slowest {slowest * 1e3:.1f} ms"
+    record_property("measured", text)
+
+
+@pytest.mark.nightly
+@settings(deadline=None, max_examples=100_000)
+@given(raw=st.binary(max_size=400))
+def test_f13_a_hundred_thousand_texts_of_any_bytes_are_decoded_to_one_outcome(raw):
+    assert decode(raw).outcome in Outcome
 
 
 def index_data(**changes):
