@@ -43,6 +43,7 @@ SECONDS_BETWEEN_TICKS = 60
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks backfill", description=__doc__)
     parser.add_argument("--days", type=int, default=2)
+    parser.add_argument("--hours", type=int, default=24, help="of each day, from midnight")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
         "--last-day",
@@ -83,12 +84,12 @@ def _simulate(settings: Settings, day: datetime) -> None:
             subprocess.run(ingest, stdin=source.stdout, env=environment, check=True)
 
 
-def _listed_on_the_day_alone(client: Client) -> None:
+def _forget_listing_times(client: Client) -> None:
     """Forget when options were listed: an option then counts on the days that quote it."""
     client.command(
         "INSERT INTO options_metadata SELECT * REPLACE (CAST(NULL, 'Nullable(DateTime64(3, "
-        "''UTC''))') AS creation_ts, seen_ts + INTERVAL 1 HOUR AS seen_ts) FROM instruments "
-        "WHERE creation_ts IS NOT NULL"
+        "''UTC''))') AS creation_ts, seen_ts + INTERVAL 1 HOUR AS seen_ts) "
+        "FROM (SELECT * FROM instruments WHERE creation_ts IS NOT NULL)"
     )
 
 
@@ -179,17 +180,19 @@ def main(arguments: Sequence[str] = ()) -> None:
     with connect(settings) as client:
         if not _count(client, base):
             _simulate(settings, base)
-        _listed_on_the_day_alone(client)
+        _forget_listing_times(client)
         for number, day in enumerate(days):
             if not _count(client, day):
                 _copy_day(client, base, number)
-        ticks = sum(_count(client, day) for day in days)
+        ticks = sum(_count(client, day) for day in days) * chosen.hours // 24
         for one in REGISTRY:
             client.command(f"TRUNCATE TABLE {one.table}")
         client.command("TRUNCATE TABLE derivation_runs")
-    hours = [day + timedelta(hours=number) for day in days for number in range(24)]
+    hours = [day + timedelta(hours=number) for day in days for number in range(chosen.hours)]
     warm_up()
-    print(f"{ticks:,} option ticks, {chosen.days} days, {chosen.processes} processes")
+    print(
+        f"{ticks:,} option ticks, {chosen.hours} hours of {chosen.days} days, {chosen.processes} processes"
+    )
     seen: list[dict[str, tuple[int, int]]] = []
     for name in ("from empty", "again"):
         with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +213,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             )
         print(
             f"{name}: {snapshots:,} snapshots in {taken:.0f} s, {snapshots / taken:.1f} a second; "
-            f"event log {events:.1f} MB, {events / chosen.days:.2f} MB a day"
+            f"event log {events:.1f} MB, {events / len(hours) * 24:.2f} MB a day"
         )
     own, workers = (
         resource.getrusage(who).ru_maxrss / 1024
