@@ -191,7 +191,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     hours = [day + timedelta(hours=number) for day in days for number in range(chosen.hours)]
     warm_up()
     print(
-        f"{ticks:,} option ticks, {chosen.hours} hours of {chosen.days} days, {chosen.processes} processes"
+        f"{ticks:,} option ticks, {chosen.hours} hours of {chosen.days} days, "
+        f"{chosen.processes} processes"
     )
     seen: list[dict[str, tuple[int, int]]] = []
     for name in ("from empty", "again"):
