@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import linprog
 from scipy.sparse import block_diag, csr_matrix, diags, eye, hstack, vstack
 
+from vol_platform.quant.errors import QuantError
 from vol_platform.quant.forwards import parity_intervals
 
 if TYPE_CHECKING:
@@ -183,6 +184,11 @@ def board_repair(board: Board) -> BoardRepair:
         Cost 0 proves that an arbitrage-free surface within all bids and asks exists, and a larger
         cost that none does.
 
+    Raises
+    ------
+    QuantError
+        The solver gave up, which no board has yet made it do.
+
     Notes
     -----
     After S. Cohen, C. Reisinger and S. Wang, Detecting and repairing arbitrage in traded option
@@ -266,19 +272,30 @@ def _repair(quotes: list[_Quotes]) -> list[FloatArray]:
         b_ub=np.concatenate([*bounds, ask, -bid]),
         bounds=(0, None),
         method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
+    if solution.x is None:
+        raise QuantError(f"the solver gave up on the repair of {count} quotes: {solution.message}")
     slack = np.asarray(solution.x[n * size :], dtype=np.float64)
     return np.split(slack, np.cumsum([part.x.size for part in quotes])[:-1])
 
 
 def _convex(grid: FloatArray) -> tuple[csr_matrix, FloatArray]:
-    """Rows of ``matrix c <= bound``: c is convex on the grid, its slopes between -1 and 0."""
+    """Rows of ``matrix c <= bound``: c is convex on the grid, its slopes between -1 and 0.
+
+    Written as prices against the average of their neighbours, not as slopes: strikes of two
+    expiries can be as close as one likes, and quotients of such gaps are no numbers for a solver.
+    """
     size = grid.size
+    if size == 1:
+        return csr_matrix([[1.0], [-1.0]]), np.array([1.0, grid[0] - 1.0])
     # The curve starts at (0, 1), where a call is the forward itself.
     gap = np.diff(np.concatenate([[0.0], grid]))
-    slope = diags([1.0 / gap, -1.0 / gap[1:]], [0, -1], format="csr")
-    constant = np.zeros(size)
-    constant[0] = -1.0 / gap[0]
-    matrix = vstack([slope[:-1] - slope[1:], slope[-1:], -slope[:1]], format="csr")
-    bound = np.concatenate([constant[1:] - constant[:-1], [-constant[-1]], [1.0 + constant[0]]])
-    return matrix, bound
+    before, after = gap[:-1] / (gap[:-1] + gap[1:]), gap[1:] / (gap[:-1] + gap[1:])
+    convex = diags([np.ones(size - 1), -before, -after[1:]], [0, 1, -1], shape=(size - 1, size))
+    convex_bound = np.zeros(size - 1)
+    convex_bound[0] = after[0]  # the neighbour on the left of the first node is 1
+    falls = csr_matrix(([-1.0, 1.0], ([0, 0], [size - 2, size - 1])), shape=(1, size))
+    least = csr_matrix(([-1.0], ([0], [0])), shape=(1, size))
+    matrix = vstack([convex, falls, least], format="csr")
+    return matrix, np.concatenate([convex_bound, [0.0, grid[0] - 1.0]])

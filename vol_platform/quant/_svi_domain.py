@@ -18,7 +18,7 @@ each extremum is among the positive roots of a polynomial; no search can miss on
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ from vol_platform.quant.errors import QuantError
 __all__ = ["ButterflyDomain", "butterfly_domain"]
 
 FloatArray = npt.NDArray[np.float64]
+Polynomial = npt.NDArray[np.floating[Any]]
+"""Coefficients, the constant first."""
 
 _T = np.array([0.0, 1.0])
 _T_SQUARED = np.array([0.0, 0.0, 1.0])
@@ -160,14 +162,14 @@ def _sigma_minimum(level: FloatArray, slope: FloatArray, b: float, shift: float)
         b * polynomial.polymul(polynomial.polymul(slope, slope), _T2_PLUS_1),
         16.0 * polynomial.polymul(_T_SQUARED, level),
     )
-    above: FloatArray = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
-    below: FloatArray = np.asarray(polynomial.polymul(_T2_PLUS_1, product), dtype=np.float64)
+    above = 4.0 * b * polynomial.polymul(polynomial.polymul(level, _T), bend)
+    below = polynomial.polymul(_T2_PLUS_1, product)
     places = _stationary(above, below)
     values = polynomial.polyval(places, above) / polynomial.polyval(places, below)
     return float(values.max(initial=0.0))  # 0 is the limit at both ends of the line
 
 
-def _stationary(above: FloatArray, below: FloatArray) -> FloatArray:
+def _stationary(above: Polynomial, below: Polynomial) -> FloatArray:
     """Positive real roots of the derivative of ``above / below``."""
     change = polynomial.polysub(
         polynomial.polymul(polynomial.polyder(above), below),

@@ -68,6 +68,18 @@ def test_the_cost_is_the_calendar_spread_that_is_quoted_below_zero() -> None:
     assert repair.must_leave == 1
 
 
+def test_strikes_of_two_expiries_may_be_as_close_as_they_like() -> None:
+    """A gap of 1e-9 between two ratios of strike to forward is nothing that a solver may see."""
+    near, far = synthetic_frame((9.0,)), synthetic_frame((30.0,))
+    for shift in (1e-6, 1e-9, 1e-12, 0.0):
+        again = far.with_columns(
+            pl.Series("strike", near["strike"] * (1 + shift)),
+            near["forward"], near["bid_price"], near["ask_price"],
+        )  # fmt: skip
+        repair = arbitrage.board_repair(Board.from_frame(pl.concat([near, again])))
+        assert repair.cost == pytest.approx(0.0, abs=1e-6), "one market twice is no contradiction"
+
+
 def test_an_empty_board_has_nothing_to_repair() -> None:
     repair = arbitrage.board_repair(Board.from_frame(synthetic_frame((9.0,)).clear()))
     assert (repair.expiries, repair.quotes, repair.cost) == ((), 0, 0)
