@@ -11,7 +11,8 @@ a line                            what it is
 ``{"t": "recv", "ts": …, …}``     the same things as an object a line
 ================================  =====================================================
 
-A file may be compressed (``.gz``, ``.zst``), and a ``.json`` file of several lines is one frame.
+An hourly file of the archive (``.tar``) is read as well.  A file may be compressed (``.gz``,
+``.zst``), and a ``.json`` file of several lines is one frame.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from typing import BinaryIO
 import msgspec
 import zstandard
 
+from streamer.archive import read_archive
 from streamer.errors import CaptureError
+from streamer.segment import RecordKind
 
 __all__ = ["CapturedMessage", "channels_of_capture", "read_capture"]
 
@@ -46,11 +49,22 @@ class CapturedMessage:
         When it was received; None when the capture does not say.
     is_instruments
         It is the answer to a REST call of get_instruments.
+    kind, connection_id
+        Of a message from an archive, as they were.
     """
 
     payload: bytes
     received_ns: int | None
     is_instruments: bool = False
+    kind: RecordKind | None = None
+    connection_id: int = 0
+
+    @property
+    def record_kind(self) -> RecordKind:
+        """What it is in a segment."""
+        if self.kind is not None:
+            return self.kind
+        return RecordKind.INSTRUMENTS if self.is_instruments else RecordKind.FRAME
 
 
 class _Entry(msgspec.Struct):
@@ -65,6 +79,11 @@ class _Entry(msgspec.Struct):
 _FRAME = re.compile(rb"(\d+(?:\.\d+)?): ")
 _REST = re.compile(rb"(https?://\S+) -> (\d+(?:\.\d+)?): ")
 _CLIENT = re.compile(rb"\S+ (?:<->|<-) \d")
+_REST_KINDS = {
+    b"get_instruments": RecordKind.INSTRUMENTS,
+    b"get_last_trades": RecordKind.TRADES,
+    b"get_book_summary": RecordKind.BOOK_SUMMARY,
+}
 _ENTRY_KINDS_WITHOUT_MESSAGE = frozenset({"header", "connect", "send", "disconnect", "config"})
 
 
@@ -82,6 +101,15 @@ def read_capture(path: Path) -> Iterator[CapturedMessage]:
         The file is missing or unreadable.  A line that makes no sense is a message: it becomes a
         dead letter, it is not skipped.
     """
+    if path.suffix == ".tar":
+        for record in read_archive(path):
+            kind = RecordKind(record.kind)
+            is_list = kind is RecordKind.INSTRUMENTS
+            if kind is not RecordKind.GAP:  # of our own: it belongs to the run that wrote it
+                yield CapturedMessage(
+                    record.payload, record.received_ns, is_list, kind, record.connection_id
+                )
+        return
     try:
         with _opened(path) as stream:
             if _is_one_document(path, stream):
@@ -154,8 +182,10 @@ def _message_of(line: bytes) -> CapturedMessage | None:
         return CapturedMessage(line[frame.end() :], _nanoseconds(frame.group(1)))
     rest = _REST.match(line)
     if rest is not None:
-        is_instruments = b"get_instruments" in rest.group(1)
-        return CapturedMessage(line[rest.end() :], _nanoseconds(rest.group(2)), is_instruments)
+        kind = next((it for name, it in _REST_KINDS.items() if name in rest.group(1)), None)
+        is_instruments = kind is RecordKind.INSTRUMENTS
+        body = line[rest.end() :]
+        return CapturedMessage(body, _nanoseconds(rest.group(2)), is_instruments, kind)
     if line.startswith(b'{"t":'):
         return _message_of_entry(line)
     return CapturedMessage(line, None)

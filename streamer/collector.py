@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from streamer.archive import Archive, ArchiveKeeper
 from streamer.batch import Accounts
 from streamer.catalogue import Catalogue
 from streamer.clock import Clock
@@ -26,20 +27,19 @@ from streamer.log import logger
 from streamer.metrics import Health, Metrics, MetricsServer
 from streamer.publish import Publisher
 from streamer.reactions import Reactions
-from streamer.recall import recall
+from streamer.recall import recall, recall_when_stored
 from streamer.repairs import Repairer
 from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
 from streamer.sockets import Sockets
 from streamer.spool import OpenSegment, Spool
-from streamer.store import TRANSIENT_ERRORS, Store
+from streamer.store import Store
 from streamer.writer import SegmentWriter, Written
 
 __all__ = ["Collector"]
 
 _log = logger(__name__)
 _WATCH_SECONDS = 1.0
-_RECALL_SECONDS = 0.5
 _DRAIN_SECONDS = 3.0
 _UNHEALTHY_SECONDS = 30.0
 
@@ -116,6 +116,11 @@ class Collector:
             seed=self._started_ns,
             on_written=self._segment_written,
         )
+        self._archive: ArchiveKeeper | None = None
+        if settings.archive_days and not exit_when_closed:
+            directory = settings.archive_directory or settings.spool_directory / "archive"
+            archive = Archive(directory, keep_days=settings.archive_days)
+            self._archive = ArchiveKeeper(archive, clock)
         self._publisher: Publisher | None = None
         self._publish_decoder = FrameDecoder()
         self._catalogue = Catalogue(settings, all_offered=all_offered)
@@ -290,6 +295,8 @@ class Collector:
     # -- start and end ---------------------------------------------------------------------------
 
     def _recover(self) -> None:
+        if self._archive is not None:
+            self._archive.catch_up(sorted(self._settings.spool_directory.glob("*.done")))
         recovery = self._spool.recover()
         self._gaps.note_start(recovery)
         for name in recovery.quarantined:
@@ -408,13 +415,7 @@ class Collector:
             started_ns=self._started_ns,
             with_trades=self._settings.trades,
         )
-        backlog = set(self._spool.sealed())
-        found = None
-        while found is None:
-            await asyncio.sleep(_RECALL_SECONDS)
-            if backlog.isdisjoint(self._spool.sealed()):
-                with suppress(*TRANSIENT_ERRORS):
-                    found = await asyncio.get_running_loop().run_in_executor(None, ask)
+        found = await recall_when_stored(self._spool, ask)
         store.close()
         self._gaps.adopt(found.open_gaps, is_complete=self.is_complete)
         holes = [*found.holes, *self._trades.remember(found.newest_trades)]
@@ -425,6 +426,8 @@ class Collector:
     def _segment_written(self, written: Written) -> None:
         """Take note of a segment; called by the writer's thread."""
         self.metrics.note_written(written, self._clock.wall_ns())
+        if self._archive is not None and written.batch.damage is None:
+            self._archive.take(written.path.with_suffix(".done"), written.batch.first_received_ns)
         if written.batch.accounts.rows:
             self._rows_landed_at = self._clock.monotonic()
 

@@ -10,7 +10,6 @@ from streamer.capture import CapturedMessage
 from streamer.clock import Clock
 from streamer.errors import SpoolError, StoreRefusedError
 from streamer.hours import HourKeeper
-from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
 from streamer.spool import Spool, SpoolLimits
 from streamer.store import Store
@@ -120,10 +119,11 @@ def ingest_messages(
         writer.write_all()  # what an earlier run left behind is not of this accounting
         count = 0
         for message in messages:
-            kind = RecordKind.INSTRUMENTS if message.is_instruments else RecordKind.FRAME
             captured_ns = message.received_ns if keep_receive_times else None
             received_ns = clock.wall_ns() if captured_ns is None else captured_ns
-            if not spool.append(kind, received_ns, 0, message.payload):
+            if not spool.append(
+                message.record_kind, received_ns, message.connection_id, message.payload
+            ):
                 raise SpoolError(
                     f"spool directory {spool.directory} is full ({spool.full_reason}); free space "
                     "or lower VOL_STREAMER_SPOOL__DISK_FLOOR_BYTES"

@@ -15,9 +15,10 @@ import typer
 from streamer.capture import channels_of_capture, read_capture
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
-from streamer.errors import StreamerError
+from streamer.errors import CaptureError, StreamerError
 from streamer.ingest import Accounting, ingest_messages
 from streamer.log import configure
+from streamer.recorder import CaptureFile, Recorder, export_archive
 from streamer.settings import StreamerSettings, load_settings
 
 __all__ = ["app", "main"]
@@ -106,6 +107,53 @@ def ingest(
     except StreamerError as error:
         _fail(error)
     _print(accounting, as_json=as_json)
+
+
+@app.command()
+def capture(
+    file: Annotated[Path, typer.Argument(help="To write; .zst or .gz compresses it.")],
+    minutes: Annotated[float, typer.Option(min=0.0, help="How long to record.")] = 5.0,
+    channels: Annotated[
+        str | None, typer.Option(help="As of `run`: exactly these channels.")
+    ] = None,
+    websocket_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    rest_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    log_level: _LogOption = "warning",
+) -> None:
+    """Record the exchange to a file, without a database."""
+    configure(level=log_level)
+    settings = _settings_or_exit(websocket_url=websocket_url, rest_url=rest_url)
+    try:
+        wanted = None if channels is None else _channels_of(channels)
+        recording = CaptureFile(file, settings.rest_url)
+        recorder = Recorder(settings, SYSTEM_CLOCK, recording, channels=wanted)
+        try:
+            asyncio.run(recorder.run(minutes * 60))
+        except KeyboardInterrupt:
+            pass  # what came so far is a capture too
+        finally:
+            recording.close()
+    except StreamerError as error:
+        _fail(error)
+    print(f"{recording.messages} messages in {file}")
+
+
+@app.command()
+def export(
+    hours: Annotated[list[Path], typer.Argument(help="Hours of the archive, then the file.")],
+) -> None:
+    """Write hours of the archive as a capture file, for `vol replay`."""
+    settings = _settings_or_exit()
+    *sources, target = hours
+    try:
+        if not sources:
+            raise CaptureError("name at least one hour of the archive and the file to write")
+        recording = CaptureFile(target, settings.rest_url)
+        export_archive(sources, recording)
+        recording.close()
+    except StreamerError as error:
+        _fail(error)
+    print(f"{recording.messages} messages in {target}")
 
 
 async def _collect(

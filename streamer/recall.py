@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from streamer.deribit.sequences import Hole, TradeHead
 from streamer.gaps import Gap
-from streamer.store import Store
+from streamer.spool import Spool
+from streamer.store import TRANSIENT_ERRORS, Store
 
-__all__ = ["Recall", "recall"]
+__all__ = ["Recall", "recall", "recall_when_stored"]
 
+_ASK_SECONDS = 0.5
 _TRADES_DAYS = 30
 _HOLES_HOURS = 24  # older trades are not on the exchange's main host any more
 _OPEN_GAPS_DAYS = 30
@@ -107,3 +112,13 @@ def recall(store: Store, *, collector: str, started_ns: int, with_trades: bool) 
         )
     ]
     return Recall(newest, holes, open_gaps)
+
+
+async def recall_when_stored(spool: Spool, ask: Callable[[], Recall]) -> Recall:
+    """Ask as soon as the database has every segment that waits now, until it answers."""
+    backlog = set(spool.sealed())
+    while True:
+        await asyncio.sleep(_ASK_SECONDS)
+        if backlog.isdisjoint(spool.sealed()):
+            with suppress(*TRANSIENT_ERRORS):
+                return await asyncio.get_running_loop().run_in_executor(None, ask)

@@ -90,6 +90,11 @@ class StreamerSettings(BaseSettings):
     collector: str = Field(default_factory=_default_collector, pattern=r"^[A-Za-z0-9_]+$")
     spool_directory: Path = Path(".vol/spool")
     spool: SpoolSettings = SpoolSettings()
+    archive_directory: Path | None = None
+    """Where every received message is kept, compressed, in hourly files; unset: ``archive`` inside
+    the spool directory."""
+    archive_days: float = Field(default=2.0, ge=0)
+    """How long the hourly files stay; 0 keeps no archive."""
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     redis_url: str = ""
     """Empty: nothing is published to Redis."""
