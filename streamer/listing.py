@@ -46,7 +46,7 @@ class Lister:
         catalogue: Catalogue,
         *,
         keep: Callable[[RecordKind, bytes], bool],
-        on_channels: Callable[[list[str]], None] | None,
+        on_channels: Callable[[list[str]], object] | None,
         clock: Clock,
     ) -> None:
         self._settings = settings

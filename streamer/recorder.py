@@ -211,7 +211,7 @@ def export_archive(hours: Iterable[Path], file: CaptureFile) -> None:
             file.add(record.kind, record.received_ns, record.payload)
 
 
-def _opened(path: Path, suffix: str) -> IO[bytes]:
+def _opened(path: Path, suffix: str) -> IO[bytes] | gzip.GzipFile:
     if suffix == ".gz":
         return gzip.open(path, "wb")
     if suffix == ".zst":
