@@ -44,8 +44,8 @@ class SpoolSettings(_Section):
     """When a segment is rolled and how much disk is left alone."""
 
     roll_seconds: float = Field(default=1.0, gt=0)
-    roll_bytes: int = Field(default=16 * 1024**2, ge=1024)
-    roll_messages: int = Field(default=20_000, ge=1)
+    roll_bytes: int = Field(default=8 * 1024**2, ge=1024)
+    roll_messages: int = Field(default=10_000, ge=1)
     flush_milliseconds: float = Field(default=20.0, gt=0, le=50)
     """How often an old segment is rolled, and what the disk refused is tried again."""
     sync_milliseconds: float = Field(default=200.0, gt=0)

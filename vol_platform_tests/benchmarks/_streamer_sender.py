@@ -1,9 +1,10 @@
 """The other end of the wire for the streamer's benchmarks: a cheap exchange of pre-encoded frames.
 
-``python -m vol_platform_tests.benchmarks._streamer_sender MESSAGES RATE`` prints its port.  Every
-client that has subscribed to what it wants gets that many option tickers: a whole simulated board
-again and again, each time with a new timestamp, at a rate in messages a second or, with 0, as fast
-as the socket takes them; then code 1000.  It prices nothing while it sends.
+``python -m vol_platform_tests.benchmarks._streamer_sender MESSAGES RATE [BURST]`` prints its port.
+Every client that has subscribed to what it wants gets that many option tickers: a whole simulated
+board again and again, each time with a new timestamp, at a rate in messages a second or, with 0, as
+fast as the socket takes them; then code 1000.  The first BURST messages never wait.  It prices
+nothing while it sends.
 """
 
 from __future__ import annotations
@@ -60,9 +61,12 @@ class Sender:
     ----------
     messages, rate
         How many tickers each client gets, and how many a second; 0 does not wait.
+    burst
+        How many of them are sent at once at the beginning.
     """
 
-    def __init__(self, messages: int, rate: float) -> None:
+    def __init__(self, messages: int, rate: float, burst: int) -> None:
+        self._burst = burst
         self._board = Board()
         self._messages = messages
         self._rate = rate
@@ -120,8 +124,10 @@ class Sender:
     async def _send_all(self, writer: asyncio.StreamWriter, begun: float, sent: int) -> None:
         while sent < self._messages:
             count = min(500, self._messages - sent)
-            if self._rate:
-                due = int((time.monotonic() - begun) * self._rate) + 1
+            if sent < self._burst:
+                begun = time.monotonic()
+            elif self._rate:
+                due = self._burst + int((time.monotonic() - begun) * self._rate) + 1
                 count = min(max(due - sent, 0), count)
                 await asyncio.sleep(_CHUNK_SECONDS)
             writer.write(self._board.chunk(sent, count))
@@ -142,8 +148,8 @@ def _answer(request: dict[str, Any]) -> tuple[bytes, bool]:
     return json.dumps(reply | times).encode(), method == "public/subscribe"
 
 
-async def _main(messages: int, rate: float) -> None:
-    sender = Sender(messages, rate)
+async def _main(messages: int, rate: float, burst: int) -> None:
+    sender = Sender(messages, rate, burst)
     server = await asyncio.start_server(sender.serve, "127.0.0.1", 0, limit=2**20)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
@@ -151,4 +157,4 @@ async def _main(messages: int, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2]), int([*sys.argv, "0"][3])))

@@ -39,7 +39,7 @@ _TIMEOUT = 300
 _CORES = sorted(os.sched_getaffinity(0))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": str(REPOSITORY)}
 
 
@@ -48,14 +48,15 @@ def _pinned(core: int | None) -> list[str]:
 
 
 @contextmanager
-def sender(messages: int, rate: float) -> Iterator[int]:
+def sender(messages: int, rate: float, burst: int = 0) -> Iterator[int]:
     """Run the sender and yield its port."""
     module = "vol_platform_tests.benchmarks._streamer_sender"
+    numbers = map(str, (messages, rate, burst))
     process = subprocess.Popen(
-        [*_pinned(_other_core()), sys.executable, "-m", module, str(messages), str(rate)],
+        [*_pinned(_other_core()), sys.executable, "-m", module, *numbers],
         stdout=subprocess.PIPE,
         text=True,
-        env=_environment(),
+        env=environment(),
     )
     try:
         assert process.stdout is not None
@@ -106,7 +107,7 @@ def collect(messages: int, rate: float, *, sealed_only: bool, profile: bool = Fa
                 [*_pinned(_own_core()), sys.executable, "-m", module, json.dumps(wanted)],
                 stdout=subprocess.PIPE,
                 text=True,
-                env=_environment(),
+                env=environment(),
                 timeout=_TIMEOUT,
                 check=True,
             )
