@@ -18,6 +18,8 @@ _DESCRIPTIONS = {
     "volatility_index": "Every DVOL update.",
     "trades": "Every trade of options, futures and perpetuals.",
     "order_books": "Book snapshots and changes of the chosen instruments.",
+    "mark_prices": "Every mark of a whole market, where that channel is taken.",
+    "perpetual_interest": "Every interest update of a perpetual, where that channel is taken.",
     "options_metadata": "Specifications of every instrument, versioned.",
     "ingest_gaps": "Intervals in which data may be missing.",
     "dead_letters": "Messages that could not be stored, byte for byte.",

@@ -66,6 +66,8 @@ ARCHIVED = (
     ArchivedTable("volatility_index", "exchange_ts"),
     ArchivedTable("trades", "exchange_ts"),
     ArchivedTable("order_books", "exchange_ts"),
+    ArchivedTable("mark_prices", "exchange_ts"),
+    ArchivedTable("perpetual_interest", "exchange_ts"),
     ArchivedTable("ingest_gaps", "from_ts"),
     ArchivedTable("dead_letters", "received_ts"),
     ArchivedTable("ingest_segments", "first_received_ts"),

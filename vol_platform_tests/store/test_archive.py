@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from vol_platform.derivations.history.registry import HISTORY
+from vol_platform.derivations.registry import REGISTRY
 from vol_platform.errors import ArchiveError
 from vol_platform.record.engine import materialise
 from vol_platform.settings import S3Settings, Settings
@@ -18,6 +20,7 @@ from vol_platform.store.archive import ARCHIVED, archive_day, day_contents, rest
 from vol_platform.store.archive_manifest import RAW_FRAMES, archived_days, read_manifest
 from vol_platform.store.client import connect, query_frame
 from vol_platform.store.object_store import Bucket
+from vol_platform.store.sql_models_tables import table_columns
 from vol_platform_tests.record.market import insert_market
 from vol_platform_tests.record.ticks import HOUR, close_hour
 from vol_platform_tests.store.s3_server import running_s3
@@ -104,6 +107,15 @@ def test_archive_wipe_restore_gives_the_same_rows_and_the_same_surfaces(
     assert frame.read_bytes() == b"raw frames of an hour"
     assert {part.table for part in manifest.parts} == {*contents, RAW_FRAMES}
     assert set(contents) >= {"options_quotes", "trades", "dead_letters", "order_books"}
+
+
+def test_every_table_that_is_not_derived_is_archived() -> None:
+    kept_elsewhere = {
+        *(one.table for one in (*REGISTRY, *HISTORY)),
+        *(name for name in table_columns() if name.endswith("_state")),
+        *("live_surfaces", "live_greeks", "live_metrics", "derivation_runs", "archive_manifest"),
+    }
+    assert {table.name for table in ARCHIVED} == set(table_columns()) - kept_elsewhere
 
 
 def test_the_manifest_says_what_is_in_the_archive(market: Settings, bucket: Bucket) -> None:
