@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from vol_platform.clock import utc_now
 from vol_platform.record.presentation import OWNER, table_metadata
-from vol_platform.record.raw_assets import raw_key
+from vol_platform.record.raw_assets import raw_key, raw_names
 from vol_platform.settings import Settings
 from vol_platform.store.archive import ARCHIVED, archive_day, day_contents
 from vol_platform.store.client import connect
@@ -45,7 +45,7 @@ def archive_assets(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=ARCHIVE,
-        deps=[raw_key(table.name) for table in ARCHIVED],
+        deps=[raw_key(table.name) for table in ARCHIVED if table.name in raw_names()],
         description=(
             "Raw rows and raw frames of a day as Parquet on S3, read back and compared before the "
             "manifest that names them is written."

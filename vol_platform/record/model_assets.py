@@ -33,7 +33,7 @@ __all__ = [
 
 _RETRIES = 2
 _RETRY_SECONDS = 2
-_STATE_OF = {"instruments": "options_metadata"}
+_STATE_OF = {"instruments": "options_metadata", "instrument_versions": "options_metadata"}
 
 
 def model_key(model: SqlModel) -> dg.AssetKey:

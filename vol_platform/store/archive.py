@@ -60,6 +60,7 @@ class ArchivedTable:
 
 ARCHIVED = (
     ArchivedTable("options_metadata", "seen_ts", until=True),
+    ArchivedTable("instrument_versions", "first_seen_ts", until=True),
     ArchivedTable("options_quotes", "exchange_ts"),
     ArchivedTable("futures_prices", "exchange_ts"),
     ArchivedTable("spot_prices", "exchange_ts"),
@@ -93,7 +94,7 @@ def _final(client: Client, table: str) -> str:
         "WHERE database = currentDatabase() AND name = {table:String}",
         parameters={"table": table},
     ).result_rows[0]
-    return "FINAL" if "Replacing" in engine and sorting_key else ""
+    return "FINAL" if sorting_key and ("Replacing" in engine or "Aggregating" in engine) else ""
 
 
 def table_rows(client: Client, table: ArchivedTable, day: date) -> tuple[int, int]:

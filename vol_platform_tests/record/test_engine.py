@@ -215,6 +215,33 @@ def test_a_market_without_metadata_is_rejected_and_not_lost(database: Settings) 
     assert held["surfaces"].is_empty()
 
 
+def test_a_specification_that_changes_later_does_not_change_the_hour(database: Settings) -> None:
+    insert_board(database, MOMENTS[:1], expiries=EXPIRIES[:1])
+    changed = (
+        "INSERT INTO options_metadata SELECT * REPLACE (toDecimal64(0.5, 8) AS tick_size, "
+        "7 AS content_checksum, {seen:DateTime64(6, 'UTC')} AS seen_ts) "
+        "FROM (SELECT * FROM options_metadata FINAL WHERE content_checksum = 0)"
+    )
+    with connect(database) as client:
+        before = read_raw(client, HOUR, DerivationContext())["chain"]
+        client.command(changed, {"seen": HOUR + ONE_HOUR})
+        # the old version is seen once more, as every listing repeats all
+        client.command(
+            "INSERT INTO options_metadata "
+            "SELECT * REPLACE ({seen:DateTime64(6, 'UTC')} AS seen_ts) "
+            "FROM (SELECT * FROM options_metadata WHERE content_checksum = 0)",
+            {"seen": HOUR + timedelta(minutes=30)},
+        )
+        client.command("OPTIMIZE TABLE options_metadata FINAL")
+        held = query_frame(client, "SELECT DISTINCT content_checksum FROM options_metadata")
+        assert sorted(held["content_checksum"]) == [0, 7]
+        assert read_raw(client, HOUR, DerivationContext())["chain"].equals(before)
+        client.command(changed, {"seen": HOUR + timedelta(minutes=40)})
+        within = read_raw(client, HOUR, DerivationContext())["chain"]
+    assert (within["tick_size"] == 0.5).all()
+    assert within["instrument_name"].equals(before["instrument_name"])
+
+
 def test_the_parameters_hash_follows_the_parameters() -> None:
     usual = parameters_hash(DerivationContext())
     assert usual == parameters_hash(context_of(Settings()))
