@@ -35,7 +35,7 @@ SEED = 20261122
 
 
 async def start_streamer(
-    database: Settings, spool: Path, exchange: Exchange
+    database: Settings, spool: Path, exchange: Exchange, collector: str = "killed"
 ) -> asyncio.subprocess.Process:
     where = database.clickhouse
     environment = {name: each for name, each in os.environ.items() if not name.startswith("VOL_")}  # noqa: TID251 - of a child process
@@ -51,7 +51,7 @@ async def start_streamer(
         "VOL_STREAMER_SPOOL__ROLL_SECONDS": "0.3",
         "VOL_STREAMER_SPOOL__KEEP_DONE_SEGMENTS": "100000",
         "VOL_STREAMER_BACKOFF_SECONDS": "0.1",
-        "VOL_STREAMER_COLLECTOR": "killed",
+        "VOL_STREAMER_COLLECTOR": collector,
     }
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "streamer.main", "run", "--log-level", "error", "--json"),
