@@ -1,7 +1,7 @@
 """One measurement of surface fits in one process: ``_surface_worker.py PEER DATA``; prints JSON.
 
 Ours reads pickled boards, ``(board, the board a moment later)`` each; a peer reads arrays and runs
-inside its own environment.  Milliseconds are the best of several repetitions for each chain.  A
+inside its own environment.  Milliseconds of CPU, the best of several repetitions for each chain.  A
 peer is judged by the share of two-sided quotes whose bid and ask hold its volatility.
 """
 
@@ -23,9 +23,9 @@ Chain = list[Slice]
 def _best(call: Callable[[], Any], repetitions: int) -> float:
     best = float("inf")
     for _ in range(repetitions):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return 1e3 * best
 
 
