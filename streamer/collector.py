@@ -440,6 +440,10 @@ class Collector:
         metrics.unknown_fields.set(sum(self._writer.decoder.unknown_fields.values()))
         metrics.channels_wanted.set(sum(len(it.session.wanted) for it in self._sockets.connections))
         metrics.connections_complete.set(sum(it.is_complete for it in self._sockets.connections))
+        now = self._clock.monotonic()
+        left = [it.session.credits(now) for it in self._sockets.connections]
+        for pool in ("subscribe", "other") if left else ():
+            metrics.credits.labels(pool).set(min(each[pool] for each in left))
         if self._publisher is not None:
             metrics.published_rows.set(self._publisher.published)
             metrics.dropped_rows.set(self._publisher.dropped)

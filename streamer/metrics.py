@@ -56,6 +56,12 @@ class Metrics:
         self.connections_complete = Gauge(
             "vol_streamer_connections_complete", "Sockets with data everywhere", registry=registry
         )
+        self.credits = Gauge(
+            "vol_streamer_credits",
+            "Fewest credits left on any socket, by pool",
+            ["pool"],
+            registry=registry,
+        )
         self.published_rows = Gauge(
             "vol_streamer_published_rows", "Rows sent to Redis", registry=registry
         )

@@ -32,6 +32,11 @@ class CreditBucket:
         self._credits -= price
         return True
 
+    def available(self, now: float) -> float:
+        """Return the credits that are there."""
+        self._settle(now)
+        return self._credits
+
     def seconds_until(self, price: float, now: float) -> float:
         """Return how long until ``price`` credits are there."""
         self._settle(now)

@@ -218,6 +218,13 @@ class Session:
             if channel.accepted_at is None
         }
 
+    def credits(self, now: float) -> dict[str, float]:
+        """Return the credits left by pool: subscribe, and other for every other call."""
+        return {
+            "subscribe": self._subscribe_credits.available(now),
+            "other": self._other_credits.available(now),
+        }
+
     def has_data(self, name: str) -> bool:
         """Tell whether a channel is wanted here and has spoken on this socket."""
         channel = self._subscriptions.channels.get(name)

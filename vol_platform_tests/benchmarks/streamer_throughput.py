@@ -26,7 +26,7 @@ from streamer.batch import read_segment
 from streamer.decode import FrameDecoder
 from streamer.segment import SegmentHeader, encode_frames, encode_header
 from vol_platform.store.migrate import migrate
-from vol_platform_tests.benchmarks import iv_and_greeks
+from vol_platform_tests.benchmarks import _peers
 from vol_platform_tests.benchmarks._streamer_sender import Board
 from vol_platform_tests.conftest import REPOSITORY, finish, start_store
 
@@ -83,6 +83,7 @@ def collect(messages: int, rate: float, *, sealed_only: bool, profile: bool = Fa
             "rest_url": f"http://{address}api/v2",
             "spool_directory": f"{folder}/spool",
             "spool": {"disk_floor_bytes": 0},
+            "first_data_seconds": 3600.0,  # the channel of the request never speaks
             "collector": "bench",
             "clickhouse": {"port": 1},  # nobody answers there: the spool holds the segments
         }
@@ -140,8 +141,8 @@ def cryptofeed() -> dict[str, Any] | str:
     """Measure cryptofeed on the same frames and the same sender; or say why it cannot be."""
     found = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
     interpreters = (*map(str, found), "python3.13")
-    iv_and_greeks.PEERS["cryptofeed"] = (("cryptofeed==3.0.1",), interpreters)
-    python = iv_and_greeks.environment("cryptofeed", REPOSITORY / ".vol" / "bench")
+    _peers.PEERS["cryptofeed"] = (("cryptofeed==3.0.1",), interpreters)
+    python = _peers.environment("cryptofeed", REPOSITORY / ".vol" / "bench")
     if isinstance(python, str):
         return python
     script = Path(__file__).with_name("_streamer_cryptofeed.py")

@@ -131,8 +131,12 @@ CARDS: dict[str, Card] = {
         _in("streamer/test_capture.py", "test_the_catalogue_follows"),
     ),
     "F19": Card("schema migration while streaming", "nothing lost or twice", ()),
-    "F20": Card("Redis away", "the collector goes on (see F7 and the kill test of the stack)", ()),
-    "F21": Card("soak at 3x", "flat memory, no gap row (benchmark streamer_outage --minutes)", ()),
+    "F20": Card(
+        "Redis killed under the whole stack",
+        "the collector goes on",
+        _in("faults/test_kill.py", "test_a_killed_part_comes_back"),
+    ),
+    "F21": Card("soak at 3x", "flat memory, no gap row", ()),
     "F22": Card(
         "two collectors on one spool",
         "the second is refused",

@@ -284,6 +284,7 @@ async def test_metrics_and_health_tell_whether_rows_land(database, tmp_path, cap
     assert (health.status_code, ready.status_code, unknown.status_code) == (200, 200, 404)
     assert health.json()["seconds_since_rows"] >= 0
     assert 'vol_streamer_rows_total{table="options_quotes"}' in metrics.text
+    assert 'vol_streamer_lag_seconds_bucket{le="0.005",stage="receive_to_spool"}' in metrics.text
 
 
 def test_a_second_collector_on_the_same_spool_is_refused(database, tmp_path):

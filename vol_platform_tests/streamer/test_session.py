@@ -181,6 +181,8 @@ def test_subscribing_keeps_within_the_credits_of_the_exchange():
     first = Talk(tickers(60))
     at_once = [r for r in first.pump() if r["method"] == "public/subscribe"]
     assert len(at_once) == 9  # of a pool of 30,000, with a margin
+    left = first.session.credits(first.now)
+    assert left["subscribe"] < 3_000.0 < left["other"] < 45_000.0
 
 
 def test_a_lifecycle_message_is_an_event_with_its_data():
