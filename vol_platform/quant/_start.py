@@ -192,7 +192,8 @@ def _level(
     bottom = 0.0
     for q in range(first, last):
         if kind[q] == 0:
-            w = derivatives(row, k[q])[0]
+            # A shape between two neighbours' shapes need not be positive everywhere.
+            w = max(derivatives(row, k[q])[0], 1e-10)
             target = mid[q] * mid[q] * years
             top += math.log(target / w)
             bottom += 1.0
