@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import dis
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,20 @@ __all__ = ["kernel"]
 
 
 def _helpers(function: Callable[..., Any], found: set[Callable[..., Any]]) -> None:
-    """Add every compiled function that `function` calls, directly or not, to `found`."""
-    for name in function.__code__.co_names:
+    """Add every compiled function that `function` calls, directly or not, to `found`.
+
+    Raises
+    ------
+    NameError
+        It uses a name of its module that is not defined yet: what that is cannot be told.
+    """
+    for name in {it.argval for it in dis.get_instructions(function) if it.opname == "LOAD_GLOBAL"}:
+        if name not in function.__globals__ and not hasattr(builtins, name):
+            msg = (
+                f"kernel {function.__name__} uses {name}, which is not defined above it; "
+                "define helpers first, so that stored code follows their changes"
+            )
+            raise NameError(msg)
         helper = getattr(function.__globals__.get(name), "py_func", None)
         if helper is not None and helper not in found:
             found.add(helper)

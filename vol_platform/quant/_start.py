@@ -216,6 +216,17 @@ def _shape(row: FloatArray, out: FloatArray) -> float:
 
 
 @kernel
+def _unshape(out: FloatArray, w0: float) -> None:
+    """Turn a shape into a hyperbola with w(0) = w0, in place."""
+    unit = math.sqrt(w0)
+    out[0] *= w0
+    for j in range(1, 5):
+        out[j] *= unit
+    out[1] = min(out[1], MAXIMUM_SLOPE)
+    out[2] = min(out[2], MAXIMUM_SLOPE)
+
+
+@kernel
 def _template(
     rows: FloatArray, years: FloatArray, thin: IntArray, done: BoolArray, i: int, out: FloatArray
 ) -> None:
@@ -251,17 +262,6 @@ def _template(
             out[j] = near[j] + share * (far[j] - near[j])
         w0 = w_near + share * (w_far - w_near)
     _unshape(out, w0)
-
-
-@kernel
-def _unshape(out: FloatArray, w0: float) -> None:
-    """Turn a shape into a hyperbola with w(0) = w0, in place."""
-    unit = math.sqrt(w0)
-    out[0] *= w0
-    for j in range(1, 5):
-        out[j] *= unit
-    out[1] = min(out[1], MAXIMUM_SLOPE)
-    out[2] = min(out[2], MAXIMUM_SLOPE)
 
 
 @kernel

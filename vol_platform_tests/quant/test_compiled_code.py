@@ -60,6 +60,14 @@ def test_the_stamp_of_a_kernel_covers_its_helpers() -> None:
     )
 
 
+def test_a_kernel_above_its_helper_is_refused_for_its_stored_code_would_grow_old() -> None:
+    source = "def early(x):\n    return late(x)\n"
+    namespace: dict = {}
+    exec(source, namespace)  # noqa: S102 - a module in which the helper comes later
+    with pytest.raises(NameError, match="kernel early uses late, which is not defined above it"):
+        _compile._helpers(namespace["early"], set())
+
+
 def test_without_a_folder_to_keep_it_a_kernel_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
     real = _compile.njit
 

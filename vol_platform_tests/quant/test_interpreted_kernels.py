@@ -16,8 +16,10 @@ import polars as pl
 import pytest
 
 from vol_platform import quant
-from vol_platform.quant import arbitrage, svi
-from vol_platform.quant._slices import KNOTS, raw_to_row
+from vol_platform.quant import _fit_chain, arbitrage, forwards, svi
+from vol_platform.quant._calibrate import Calibration
+from vol_platform.quant._second_look import look_again
+from vol_platform.quant._slices import KNOTS, derivatives, raw_to_row
 from vol_platform.quant.surface import Board, Surface, SurfaceConfig, calibrate
 from vol_platform_tests.quant.boards import SNAPSHOT, synthetic_frame
 
@@ -97,6 +99,54 @@ def test_the_interpreter_follows_a_warm_start(interpreted: Callable[[], None]) -
     interpreted()
     surface = calibrate(Board.from_frame(moved), previous=before)
     assert surface.rows == pytest.approx(compiled.rows, rel=1e-3, abs=1e-5)
+
+
+def test_the_interpreter_gives_the_same_error_bars(interpreted: Callable[[], None]) -> None:
+    surface = calibrate(Board.from_frame(thin()))
+    compiled = [part.vol_error for part in surface.report]
+    interpreted()
+    again = calibrate(Board.from_frame(thin()))
+    assert [part.vol_error for part in again.report] == pytest.approx(
+        compiled, rel=1e-3, nan_ok=True
+    )
+
+
+def test_the_interpreter_takes_a_second_look_alike(
+    monkeypatch: pytest.MonkeyPatch, interpreted: Callable[[], None]
+) -> None:
+    kept: list[Calibration] = []
+    monkeypatch.setattr(_fit_chain, "look_again", lambda state: kept.append(state) or state)
+    calibrate(Board.from_frame(plain()))
+    [found] = kept
+    found.rows[1, 0] += 0.06 * derivatives(found.rows[1], 0.0)[0]  # outside its quotes
+    compiled = look_again(found)
+    assert compiled is not found
+    interpreted()
+    assert look_again(found).rows == pytest.approx(compiled.rows, rel=1e-3, abs=1e-5)
+
+
+def test_the_interpreter_finds_the_same_forwards(interpreted: Callable[[], None]) -> None:
+    strike = np.tile(np.array([90.0, 95.0, 100.0, 105.0]), 2)
+    is_call = np.repeat([True, False], 4)
+    bid = np.where(is_call, 0.05 - 0.004 * (strike - 90), 0.01 + 0.003 * (strike - 90))
+    columns = (
+        np.repeat([0, 1], 8), np.tile(strike, 2), np.tile(is_call, 2), np.tile(bid, 2),
+        np.tile(bid, 2) + 0.002,
+    )  # fmt: skip
+
+    def estimates() -> str:
+        return repr(
+            forwards.implied_forwards(
+                *columns,
+                priors=np.array([104.0, np.nan, np.nan]),
+                prior_sources=["future", "none", "none"],
+                is_inverse=np.array([True, True, True]),
+            )
+        )
+
+    compiled = estimates()
+    interpreted()
+    assert estimates() == compiled
 
 
 def test_the_interpreter_gives_the_same_verdicts(interpreted: Callable[[], None]) -> None:
