@@ -211,11 +211,11 @@ class Session:
 
     @property
     def unaccepted(self) -> dict[str, str]:
-        """The channels that are not accepted on this socket, each with the reason."""
+        """The channels that were never accepted on this socket, each with the reason."""
         return {
             name: channel.problem or "not answered"
             for name, channel in self._subscriptions.channels.items()
-            if channel.accepted_at is None
+            if channel.accepted_at is None and channel.last_data is None
         }
 
     def credits(self, now: float) -> dict[str, float]:

@@ -38,6 +38,7 @@ _RECORD_TABLES = (
     "term_structure",
     "skew_metrics",
 )
+_ARCHIVE = "archive"
 _LIVE_KEYS = ("surface", "greeks", "forwards", "term_structure", "status")
 
 
@@ -134,6 +135,7 @@ def _materialised_check(settings: Settings, hours: int) -> Check:
                 not node["isExecutable"]
                 or not isinstance(stats, dict)
                 or not isinstance(path, dict)
+                or path["path"][0] == _ARCHIVE  # days, and only where there is an S3
             ):
                 continue
             partitioned += 1

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 __all__ = ["REVERSION_PER_YEAR", "SurfaceParameters"]
 
 REVERSION_PER_YEAR = 6.0
 """κ: how fast the term structure goes from the short to the long variance."""
+
+_GRID_DEVIATIONS, _GRID_POINTS = 40.0, 4001
+"""Strikes under the integral, in at-the-money standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,17 @@ class SurfaceParameters:
         """Return σ(k, T) as a decimal; `expiry_years` must be > 0."""
         years = np.asarray(expiry_years, dtype=np.float64)
         return np.asarray(np.sqrt(self.total_variance(log_moneyness, years) / years))
+
+    def swap_variance(self, expiry_years: float) -> NDArray[np.float64]:
+        """Return the fair variance of a variance swap, annualised: what DVOL is the root of.
+
+        ``∫ w(k) dN(d2(k)) / T`` over all strikes (Gatheral, "The Volatility Surface", 2006,
+        chapter 11), summed over a grid so wide that nothing of the normal law lies outside.
+        """
+        moments = self.take(np.arange(np.size(self.short_variance)))
+        theta = moments.atm_total_variance(expiry_years)
+        k = np.linspace(-_GRID_DEVIATIONS, _GRID_DEVIATIONS, _GRID_POINTS)[:, None] * np.sqrt(theta)
+        w = moments.total_variance(k, expiry_years)
+        below = ndtr(-k / np.sqrt(w) - 0.5 * np.sqrt(w))
+        middle = 0.5 * (w[1:] + w[:-1])
+        return np.asarray(np.sum(middle * (below[:-1] - below[1:]), axis=0) / expiry_years)

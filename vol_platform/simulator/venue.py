@@ -185,8 +185,8 @@ class Venue:
         if kind == "deribit_price_index":
             price = float(market.index_price(time_ms)[0])
             return {"timestamp": time_ms, "price": price, "index_name": index_name}
-        theta = market.surface(time_ms).atm_total_variance(_THIRTY_DAYS_YEARS)
-        vol = round(100.0 * float(np.sqrt(theta / _THIRTY_DAYS_YEARS)[0]), 2)
+        variance = market.surface(time_ms).swap_variance(_THIRTY_DAYS_YEARS)
+        vol = round(100.0 * float(np.sqrt(variance)[0]), 2)
         return {"timestamp": time_ms, "volatility": vol, "index_name": index_name}
 
     def _marks(self, index_name: str, time_ms: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import redis
 
 from vol_platform.clock import utc_now
 from vol_platform.derivations.contracts import DerivationContext
-from vol_platform.derivations.registry import derive_all
+from vol_platform.live.engine import plan
 from vol_platform.live.view import LiveView
 from vol_platform.settings import LiveSettings, RedisSettings
 from vol_platform.store.client import connect, query_frame
@@ -143,7 +143,9 @@ def test_the_live_tables_are_filled_and_what_is_live_is_what_the_record_derives(
             )
             for table in ("live_surfaces", "live_greeks", "live_metrics")
         }
-    frames = derive_all(view._sides["BTC"].market.frames(60.0), DerivationContext())
+    frames = view._sides["BTC"].market.frames(60.0)
+    for derivation in plan():
+        frames[derivation.name] = derivation.derive(frames, DerivationContext())
     expected = frames["surfaces"].sort("expiry_ts")
     stored = read["live_surfaces"].sort("expiry_ts")
     assert stored["atm_vol"].to_list() == pytest.approx(expected["atm_vol"].to_list(), abs=1e-6)

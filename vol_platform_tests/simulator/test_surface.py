@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vol_platform.quant import black76
 from vol_platform.simulator import Market
 from vol_platform.simulator.surface import SurfaceParameters
 from vol_platform_tests.simulator.conftest import START_MS
@@ -58,3 +59,21 @@ def test_a_surface_that_breaks_the_bound_is_caught_by_these_checks() -> None:
     assert _butterfly(torn, 1.0).min() < 0
     falling = SurfaceParameters(0.5 * one, -0.1 * one, -0.2 * one, 1.0 * one)
     assert np.diff(falling.atm_total_variance(np.array([0.5, 1.0, 1.5]))).min() < 0
+
+
+def test_the_variance_swap_agrees_with_the_strip_of_option_prices() -> None:
+    years = 30 / 365
+    surface = SurfaceParameters(*(np.array([value]) for value in (0.25, 0.30, -0.25, 0.9)))
+    k = np.linspace(-4.0, 4.0, 80_001)
+    vol = surface.volatility(k, years)
+    forward = 1.0
+    price = black76.price(forward, np.exp(k), years, vol, k > 0)
+    # 2/T times the strip of out-of-the-money prices over the squared strike (Carr and Madan 1998)
+    strip = 2.0 / years * np.trapezoid(price / np.exp(k), k)
+    assert surface.swap_variance(years)[0] == pytest.approx(strip, rel=1e-4)
+    assert surface.swap_variance(years)[0] > surface.atm_total_variance(years)[0] / years
+
+
+def test_a_flat_smile_is_its_own_variance_swap() -> None:
+    surface = SurfaceParameters(*(np.array([value]) for value in (0.25, 0.25, 0.0, 1e-9)))
+    assert surface.swap_variance(0.1)[0] == pytest.approx(0.25, rel=1e-9)

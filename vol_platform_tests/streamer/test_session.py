@@ -501,6 +501,7 @@ def test_a_broken_book_alone_is_subscribed_anew_and_is_whole_with_its_snapshot()
     assert broken.detail == "expected to follow change_id 10, but follows change_id 12"
     (leave,) = talk.pump()
     assert (leave["method"], leave["params"]) == ("public/unsubscribe", {"channels": [BOOK]})
+    assert BOOK not in talk.session.unaccepted  # it was heard
     talk.say(change(14, 13))  # still of the old subscription
     assert talk.pump() == []
     talk.reply(leave, [BOOK])
