@@ -109,7 +109,9 @@ def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
     )
     columns = ("bid_price", "ask_price", "tick_size", "age_seconds", "expiry_years")
     usage = cleaning.classify(*(frame[name].to_numpy() for name in columns)).usage
-    frame = frame.with_columns(pl.Series("usage", usage)).filter(pl.col("usage") != "rejected")
+    frame = frame.with_columns(pl.Series("usage", usage, dtype=pl.String)).filter(
+        pl.col("usage") != "rejected"
+    )
     parts = []
     for part in frame.sort("expiry_ts", "strike").partition_by("expiry_ts", maintain_order=True):
         estimate = forwards.implied_forward_of_chain(

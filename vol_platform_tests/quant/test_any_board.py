@@ -77,7 +77,7 @@ def boards(draw: st.DrawFn) -> pl.DataFrame:
     columns = ("bid_price", "ask_price", "tick_size", "age_seconds", "expiry_years")
     frame = frame.with_columns(pl.Series("age_seconds", age))
     usage = cleaning.classify(*(frame[name].to_numpy() for name in columns)).usage
-    return frame.with_columns(pl.Series("usage", usage))
+    return frame.with_columns(pl.Series("usage", usage, dtype=pl.String))
 
 
 def mistreated(part: pl.DataFrame, ill: str, generator: np.random.Generator) -> pl.DataFrame:
