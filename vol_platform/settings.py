@@ -75,7 +75,7 @@ class S3Settings(_Section):
     secret_key: SecretStr = SecretStr("")
     region: str = "us-east-1"
     raw_frames_directory: Path | None = None
-    """Folder of the streamer's raw frame files; None archives rows alone."""
+    """Folder of the streamer's hourly archive (`.tar` files); None archives rows alone."""
 
 
 class ExchangeSettings(_Section):

@@ -8,7 +8,6 @@ names, and the next archive of the day removes them.
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import tempfile
@@ -35,8 +34,6 @@ from vol_platform.store.client import insert_frame
 from vol_platform.store.object_store import Bucket, sha256_of
 
 __all__ = ["ARCHIVED", "ArchivedTable", "archive_day", "day_contents", "restore_day", "table_rows"]
-
-_FRAME_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,7 @@ def archive_day(
     day
         UTC day that is over.
     frames
-        Folder of the streamer's raw frame files; the day is in their name.
+        Folder of the streamer's archive (`VOL_STREAMER_ARCHIVE_DIRECTORY`).
     clock
         Time of the manifest.
 
@@ -252,23 +249,15 @@ def _put_and_compare(bucket: Bucket, key: str, path: Path, digest: str) -> None:
 
 
 def _frames_of(folder: Path | None, day: date) -> list[Path]:
-    """Return the files of raw frames of a day, whose name or folder holds the day."""
-    if folder is None:
-        return []
-    wanted = f"{day:%Y%m%d}"
-    found = []
-    for path in sorted(folder.rglob("*.zst")):
-        match = _FRAME_DAY.search(path.relative_to(folder).as_posix())
-        if match is not None and "".join(match.groups()) == wanted:
-            found.append(path)
-    return found
+    """Return the hourly files that the streamer's archive made of a day (``2026-02-04T15.tar``)."""
+    return [] if folder is None else sorted(folder.glob(f"{day.isoformat()}T??*.tar"))
 
 
 def _archive_file(bucket: Bucket, database: str, day: date, path: Path, folder: Path) -> Part:
     digest = sha256_of(path)
     key = f"{database}/{RAW_FRAMES}/day={day.isoformat()}/{path.stem}.{digest[:32]}{path.suffix}"
     copy = folder / path.name
-    copy.write_bytes(path.read_bytes())
+    shutil.copyfile(path, copy)
     _put_and_compare(bucket, key, copy, digest)
     size = copy.stat().st_size
     copy.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from streamer import archive as streamer_archive
 from vol_platform.derivations.history.registry import HISTORY
 from vol_platform.derivations.registry import REGISTRY
 from vol_platform.errors import ArchiveError
@@ -82,14 +83,24 @@ def wipe(settings: Settings) -> None:
             client.command(f"TRUNCATE TABLE {name}")
 
 
+def hours_of_the_streamer(tmp_path: Path) -> Path:
+    """Return the streamer's archive of the day and of the day after, and an hour still open."""
+    folder = tmp_path / "frames"
+    hourly = streamer_archive.Archive(folder, keep_days=10.0)
+    for days in (0, 1, 2):
+        segment = tmp_path / f"{days}.sealed"
+        segment.write_bytes(b"messages")
+        hourly.add(segment, int((HOUR + timedelta(days=days)).timestamp()) * 10**9)
+    hourly.close_hours(int((HOUR + timedelta(days=1, hours=2)).timestamp()) * 10**9)
+    assert len(hourly.hours()) == 2
+    return folder
+
+
 def test_archive_wipe_restore_gives_the_same_rows_and_the_same_surfaces(
     market: Settings, bucket: Bucket, tmp_path: Path
 ) -> None:
     before = surfaces(market)
-    frames = tmp_path / "frames"
-    frames.mkdir()
-    (frames / f"frames-{DAY:%Y%m%d}T15.zst").write_bytes(b"raw frames of an hour")
-    (frames / "frames-20200101T00.zst").write_bytes(b"of another day")
+    frames = hours_of_the_streamer(tmp_path)
     with connect(market) as client:
         contents = day_contents(client, DAY)
         manifest = archive_day(client, bucket, DAY, frames=frames)
@@ -102,9 +113,9 @@ def test_archive_wipe_restore_gives_the_same_rows_and_the_same_surfaces(
         assert day_contents(client, DAY) == contents
     assert surfaces(market).equals(before)
     assert not before.is_empty()
-    (frame,) = (tmp_path / "back").iterdir()
-    assert frame.name == f"frames-{DAY:%Y%m%d}T15.zst"
-    assert frame.read_bytes() == b"raw frames of an hour"
+    name = f"{HOUR:%Y-%m-%dT%H}.tar"
+    assert [path.name for path in (tmp_path / "back").iterdir()] == [name]
+    assert (tmp_path / "back" / name).read_bytes() == (frames / name).read_bytes()
     assert {part.table for part in manifest.parts} == {*contents, RAW_FRAMES}
     assert set(contents) >= {"options_quotes", "trades", "dead_letters", "order_books"}
 
