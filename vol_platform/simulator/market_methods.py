@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,9 @@ __all__ = ["MARKET_METHODS"]
 _DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10000)
 _MAXIMUM_TRADES = 1000
 _TRADE_HISTORY_MS = 86_400_000
-"""The main host only answers trades of the last day; older ranges are empty without an error."""
+"""The main host only answers trades of the last day; older ranges are empty without an error;
+`include_old`, which is for the history host, lifts the limit."""
+_LARGEST_SEQUENCE = 2**63 - 1
 
 
 def _get_instruments(request: Request) -> Any:
@@ -145,57 +150,57 @@ def _get_expirations(request: Request) -> Any:
     return answer
 
 
-def _trades_page(request: Request, trades: list[Trade]) -> Any:
+def _trades_page(request: Request, trades: Iterable[Trade]) -> Any:
     """Return a page of trades, oldest first by default, and whether there are more."""
     params = request.params
     count = min(max(integer(params, "count", 10), 1), _MAXIMUM_TRADES)
     sorting = text(params, "sorting", "default")
     if sorting not in {"asc", "desc", "default"}:
         raise invalid_params("sorting", "must be asc, desc or default")
-    if "start_seq" in params:
-        trades = [t for t in trades if t["trade_seq"] >= integer(params, "start_seq")]
-    if "end_seq" in params:
-        trades = [t for t in trades if t["trade_seq"] <= integer(params, "end_seq")]
-    ordered = trades[::-1] if sorting == "desc" else trades
-    return {"trades": ordered[:count], "has_more": len(ordered) > count}
+    first, last = integer(params, "start_seq", 0), integer(params, "end_seq", _LARGEST_SEQUENCE)
+    trades = (trade for trade in trades if first <= trade["trade_seq"] <= last)
+    page = list(trades)[::-1] if sorting == "desc" else list(islice(trades, count + 1))
+    return {"trades": page[:count], "has_more": len(page) > count}
 
 
-def _trades_in_time(request: Request, chosen: list[str], only: str | None = None) -> list[Trade]:
+def _trade_window(request: Request) -> tuple[int, int]:
+    """Return the times a call may see: without `include_old` the last day alone."""
     now = request.exchange.now_ms()
-    start = max(integer(request.params, "start_timestamp", 0), now - _TRADE_HISTORY_MS)
-    end = min(integer(request.params, "end_timestamp", now), now)
-    found: list[Trade] = []
-    for currency in chosen:
-        if only is not None and "start_seq" in request.params and "end_seq" in request.params:
-            # Only the times in which these can have happened: a day of a board is a lot of work.
-            first, last = integer(request.params, "start_seq"), integer(request.params, "end_seq")
-            source = request.exchange.venue.feeds[currency].source
-            after, until = sequence_window(source, only, first, last)
-            start, end = max(start, after), min(end, until)
-        found += request.exchange.venue.trades(currency, start, end, only)
-    return sorted(found, key=_trade_time)
+    day_ago = now - _TRADE_HISTORY_MS
+    start = integer(request.params, "start_timestamp", day_ago)
+    if not flag(request.params, "include_old"):
+        start = max(start, day_ago)
+    return start, min(integer(request.params, "end_timestamp", now), now)
+
+
+def _trades_by_currency(request: Request) -> Any:
+    kind = kind_of(request.params)
+    start, end = _trade_window(request)
+    venue = request.exchange.venue
+    streams = [venue.trades(each, start, end, kind=kind) for each in currencies(request)]
+    return _trades_page(request, merge(*streams, key=_trade_time))
 
 
 def _trade_time(trade: Trade) -> int:
     return int(trade["timestamp"])
 
 
-def _trades_by_currency(request: Request) -> Any:
-    kind = kind_of(request.params)
-    trades = [
-        trade
-        for trade in _trades_in_time(request, currencies(request))
-        if kind in {"any", "option" if "iv" in trade else "future"}
-    ]
-    return _trades_page(request, trades)
-
-
 def _trades_by_instrument(request: Request) -> Any:
-    name = text(request.params, "instrument_name")
+    params = request.params
+    name = text(params, "instrument_name")
     currency = name.split("-", 1)[0]
-    if currency not in request.exchange.venue.feeds:
+    market = request.exchange.venue.markets.get(currency)
+    if market is None:
         raise RpcError(10020, "invalid_or_unsupported_instrument")
-    return _trades_page(request, _trades_in_time(request, [currency], name))
+    start, end = _trade_window(request)
+    if "start_seq" in params and "end_seq" in params:
+        # Only the times in which these can have happened: a day of a board is a lot of work.
+        first, last = integer(params, "start_seq"), integer(params, "end_seq")
+        after, until = sequence_window(market, name, first, last)
+        if flag(params, "include_old") and "start_timestamp" not in params:
+            start = after
+        start, end = max(start, after), min(end, until)
+    return _trades_page(request, request.exchange.venue.trades(currency, start, end, only=name))
 
 
 MARKET_METHODS: dict[str, Method] = {

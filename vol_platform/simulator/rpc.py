@@ -8,6 +8,7 @@ from vol_platform.simulator.calls import Method, Request
 from vol_platform.simulator.connection import Connection
 from vol_platform.simulator.errors import RpcError, method_not_found
 from vol_platform.simulator.market_methods import MARKET_METHODS
+from vol_platform.simulator.past_methods import PAST_METHODS
 from vol_platform.simulator.session_methods import SESSION_METHODS
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "answer"]
 
-METHODS: dict[str, Method] = SESSION_METHODS | MARKET_METHODS
+METHODS: dict[str, Method] = SESSION_METHODS | MARKET_METHODS | PAST_METHODS
 
 
 def answer(exchange: Exchange, connection: Connection | None, method: str, params: Any) -> Any:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vol_platform.simulator import noise
-from vol_platform.simulator.board import Board, FutureInstrument
+from vol_platform.simulator.board import Board, FutureInstrument, board_at
 from vol_platform.simulator.market import Market
+from vol_platform.simulator.names import row_from_name
 from vol_platform.simulator.quotes import option_quotes, round_to_ladder
 from vol_platform.simulator.tickers import TickerSource, never_traded
 
@@ -54,13 +55,16 @@ def _moments(
     return rows[inside], slots[inside], times[inside]
 
 
-def sequence_window(source: TickerSource, name: str, first: int, last: int) -> tuple[int, int]:
+def sequence_window(market: Market, name: str, first: int, last: int) -> tuple[int, int]:
     """Return the times (start, end] in which trades `first` to `last` of an instrument happen."""
-    market, board = source.market, source.board
-    row = board.row_of.get(name)
-    if row is not None:
-        slot_ms = int(_option_slots(market, board)[row])
-        base = int(board.creation_ms[row]) // slot_ms - 1
+    row = row_from_name(name)
+    if row is not None and row["kind"] == "option":
+        board = board_at(market, int(row["expiration_timestamp"]) - 1)
+        place = board.row_of.get(name)
+        if place is None:
+            return 0, 0
+        slot_ms = int(_option_slots(market, board)[place])
+        base = int(board.creation_ms[place]) // slot_ms - 1
     else:
         slot_ms = _PERPETUAL_SLOT_MS if name.endswith("-PERPETUAL") else _FUTURE_SLOT_MS
         base = _ORIGIN_MS // slot_ms
@@ -68,7 +72,11 @@ def sequence_window(source: TickerSource, name: str, first: int, last: int) -> t
 
 
 def trades_between(
-    source: TickerSource, start_ms: int, end_ms: int, only: str | None = None
+    source: TickerSource,
+    start_ms: int,
+    end_ms: int,
+    only: str | None = None,
+    kind: str = "any",
 ) -> list[Trade]:
     """Return the trades of a board with start < time <= end (milliseconds), oldest first.
 
@@ -80,18 +88,22 @@ def trades_between(
         Cut to the board's own day.
     only
         Of this instrument alone.
+    kind
+        ``option``, ``future`` or ``any``.
     """
     market, board = source.market, source.board
-    start_ms, end_ms = max(start_ms, board.start_ms), min(end_ms, board.end_ms - 1)
+    start_ms, end_ms = max(start_ms, board.start_ms - 1), min(end_ms, board.end_ms - 1)
     if end_ms <= start_ms:
         return []
     found: list[Trade] = []
-    if only is None or only in board.row_of:
+    if kind in {"any", "option"} and (only is None or only in board.row_of):
         options = _option_trades(market, board, start_ms, end_ms)
         found += [it for it in options if only is None or it["instrument_name"] == only]
-    for number, future in enumerate(board.open_futures(start_ms)):
-        if only is None or future.name == only:
-            found += _future_trades(source, future, number, start_ms, end_ms)
+    for number, future in enumerate(board.futures):
+        opened_ms = max(start_ms, future.creation_ms)
+        is_wanted = kind in {"any", "future"} and (only is None or future.name == only)
+        if is_wanted and opened_ms < end_ms:
+            found += _future_trades(source, future, number, opened_ms, end_ms)
     return sorted(found, key=lambda trade: (trade["timestamp"], int(trade["trade_id"])))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from vol_platform.simulator.channels import Channel, parse_channel
 from vol_platform.simulator.errors import RpcError
 from vol_platform.simulator.feed import Feed, Roll
 from vol_platform.simulator.market import Market
-from vol_platform.simulator.tickers import TickerSource
+from vol_platform.simulator.past_trades import past_trades
 from vol_platform.simulator.trades import Trade, trades_between
 from vol_platform.simulator.wire import TickerData, encode, notification_head
 
@@ -130,15 +130,16 @@ class Venue:
         ]
 
     def trades(
-        self, currency: str, start_ms: int, end_ms: int, only: str | None = None
-    ) -> list[Trade]:
-        """Return trades with start <= time <= end of up to the last two boards, oldest first."""
-        feed = self.feeds[currency]
-        found: list[Trade] = []
-        if start_ms <= feed.board.start_ms:
-            ended = board_at(feed.market, feed.board.start_ms - 1)
-            found += trades_between(TickerSource(feed.market, ended), start_ms - 1, end_ms, only)
-        return found + trades_between(feed.source, start_ms - 1, end_ms, only)
+        self,
+        currency: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        only: str | None = None,
+        kind: str = "any",
+    ) -> Iterator[Trade]:
+        """Yield trades with start <= time <= end of any time, oldest first."""
+        return past_trades(self.markets[currency], start_ms, end_ms, only=only, kind=kind)
 
     # ----------------------------------------------------------------- messages
 
@@ -260,7 +261,12 @@ class Venue:
                     data = self._index_data(kind, name, time_ms)
                     publisher.publish(channel, self.notification(channel, data))
             self._say_marks(currency, time_ms, publisher)
-        for trade in trades_between(feed.source, time_ms - feed.step_ms, time_ms):
+        before_ms = time_ms - feed.step_ms
+        if roll is None:
+            trades: Iterable[Trade] = trades_between(feed.source, before_ms, time_ms)
+        else:  # of the step's two boards
+            trades = self.trades(currency, before_ms + 1, time_ms)
+        for trade in trades:
             self._say_trade(currency, trade, publisher)
 
     def _say_ticker(self, ticker: TickerData, time_ms: int, publisher: Publisher) -> None:
