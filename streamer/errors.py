@@ -9,6 +9,8 @@
     │   └── SegmentError     a segment file is damaged
     ├── CaptureError         a capture file is missing or cannot be read
     ├── ExchangeError        the exchange refused or could not be reached
+    │   └── ExchangeRefusedError  the same request will be refused again
+    ├── HistoryError         a file or a wish of `vol-streamer history` is wrong
     ├── StoreRefusedError    ClickHouse refused our credentials or our tables
     └── PortInUseError       the metrics port is taken
 
@@ -20,6 +22,8 @@ from __future__ import annotations
 __all__ = [
     "CaptureError",
     "ExchangeError",
+    "ExchangeRefusedError",
+    "HistoryError",
     "PortInUseError",
     "SegmentError",
     "SettingsError",
@@ -56,6 +60,14 @@ class CaptureError(StreamerError):
 
 class ExchangeError(StreamerError):
     """The exchange refused a request or could not be reached."""
+
+
+class ExchangeRefusedError(ExchangeError):
+    """The exchange refused a request that it will refuse again."""
+
+
+class HistoryError(StreamerError):
+    """A file or a wish of `vol-streamer history` is wrong."""
 
 
 class StoreRefusedError(StreamerError):

@@ -16,6 +16,7 @@ from streamer.capture import channels_of_capture, read_capture
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
 from streamer.errors import CaptureError, StreamerError
+from streamer.history.command import history
 from streamer.ingest import Accounting, ingest_messages
 from streamer.log import configure
 from streamer.recorder import CaptureFile, Recorder, export_archive
@@ -26,6 +27,7 @@ __all__ = ["app", "main"]
 _SWITCH_SECONDS = 0.0005
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(history, name="history")
 
 _SpoolOption = Annotated[
     Path | None, typer.Option("--spool-directory", help="Where segments are kept until stored.")

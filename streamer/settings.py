@@ -17,6 +17,8 @@ from streamer.errors import SettingsError
 
 __all__ = ["ClickHouseSettings", "SpoolSettings", "StreamerSettings", "load_settings"]
 
+_HISTORY_URL = "https://history.deribit.com/api/v2"
+
 
 def _default_collector() -> str:
     """Return the machine's name, made fit to stand in an identifier."""
@@ -65,6 +67,9 @@ class StreamerSettings(BaseSettings):
         default="wss://streams.deribit.com/ws/api/v2", pattern=r"^wss?://[^\s]+$"
     )
     rest_url: str = Field(default="https://www.deribit.com/api/v2", pattern=r"^https?://[^\s]+$")
+    history_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    """Who is asked for trades older than a day; empty: the history host of the real exchange, and
+    of another exchange (the test one, a simulator) itself."""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     """With a key the collector logs in and may take the raw interval."""
@@ -116,6 +121,12 @@ class StreamerSettings(BaseSettings):
     """An hour is closed when the watermark is this far past its end."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     backoff_limit_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def trade_history_url(self) -> str:
+        """Who is asked for trades older than a day."""
+        is_real = self.rest_url.startswith("https://www.deribit.com/")
+        return self.history_url or (_HISTORY_URL if is_real else self.rest_url)
 
     @property
     def testnet(self) -> bool:

@@ -288,6 +288,57 @@ _OPTIONS_METADATA = Table(
     has_rounded_fields=False,
 )
 
+
+def _candle(unit: str, precision: int, scale: int) -> tuple[Column, ...]:
+    return tuple(
+        _decimal(f"{which}_{unit}", which, precision=precision, scale=scale, nullable=False)
+        for which in ("open", "high", "low", "close")
+    )
+
+
+_CANDLES = Table(
+    "candles",
+    (
+        _text("instrument_name"),
+        _unsigned("resolution_seconds"),
+        _milliseconds("exchange_ts", "timestamp"),
+        *_candle("price", 18, 8),
+        _decimal("volume"),
+        _decimal("cost", scale=4),
+    ),
+)
+
+_VOLATILITY_INDEX_CANDLES = Table(
+    "volatility_index_candles",
+    (
+        _text("index_name"),
+        _unsigned("resolution_seconds"),
+        _milliseconds("exchange_ts", "timestamp"),
+        *_candle("volatility", 9, 4),
+    ),
+)
+
+_FUNDING_RATES = Table(
+    "funding_rates",
+    (
+        _text("instrument_name"),
+        _milliseconds("exchange_ts", "timestamp"),
+        _decimal("index_price"),
+        _decimal("previous_index_price", "prev_index_price"),
+        _float("interest_8h"),
+        _float("interest_1h"),
+    ),
+)
+
+_DELIVERY_PRICES = Table(
+    "delivery_prices",
+    (
+        _text("index_name"),
+        _milliseconds("exchange_ts", "timestamp"),
+        _decimal("delivery_price", nullable=False),
+    ),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -300,6 +351,10 @@ TABLES: dict[str, Table] = {
         _TRADES,
         _ORDER_BOOKS,
         _OPTIONS_METADATA,
+        _CANDLES,
+        _VOLATILITY_INDEX_CANDLES,
+        _FUNDING_RATES,
+        _DELIVERY_PRICES,
     )
 }
-"""Every table that wire messages fill, by name."""
+"""Every table that the exchange's messages and answers fill, by name."""

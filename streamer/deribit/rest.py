@@ -11,7 +11,7 @@ from streamer.clock import Clock
 from streamer.deribit.credits import CreditBucket
 from streamer.deribit.error_codes import Reaction, rule_of
 from streamer.deribit.messages import Instrument, RestAnswer
-from streamer.errors import ExchangeError
+from streamer.errors import ExchangeError, ExchangeRefusedError
 
 __all__ = ["RestClient", "instruments_of"]
 
@@ -81,6 +81,20 @@ class RestClient:
         """
         return await self._get("public/get_last_trades_by_instrument", parameters)
 
+    async def call(self, method: str, parameters: dict[str, str]) -> bytes:
+        """Return the body of any public method's answer.
+
+        Raises
+        ------
+        ExchangeRefusedError
+            The same call will be refused again.
+        ExchangeError
+            No answer, or an error.
+        """
+        if method == "public/get_instruments":
+            await self._wait_for_listing()
+        return await self._get(method, parameters)
+
     async def get_index_price(self, index_name: str) -> float:
         """Return the price of an index.
 
@@ -125,9 +139,9 @@ class RestClient:
             rule = rule_of(answer.error.code)
             if rule.reaction is Reaction.DRAIN:
                 self._credits.drain(self._clock.monotonic())
-            raise ExchangeError(
-                f"{address}: {answer.error.code} {rule.name} {answer.error.message}".strip()
-            )
+            problem = f"{address}: {answer.error.code} {rule.name} {answer.error.message}".strip()
+            is_passing = rule.reaction in {Reaction.DRAIN, Reaction.RETRY}
+            raise ExchangeError(problem) if is_passing else ExchangeRefusedError(problem)
         return response.content
 
     async def _wait_for_credits(self) -> None:

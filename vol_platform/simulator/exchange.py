@@ -58,6 +58,8 @@ class Exchange:
         The capture being played, None when the market is simulated.
     sent_notifications
         Notifications (and frames of a capture) handed to connections so far.
+    answered, refused
+        Calls over plain HTTP so far.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Exchange:
         self.venue = Venue(markets, self._origin_ms, self.options.rate)
         self.connections: dict[Connection, None] = {}
         self.sent_notifications = 0
+        self.answered = self.refused = 0
         self._subscribers: dict[str, dict[Connection, None]] = {}
         self._publisher = Publisher(lambda name: bool(self._subscribers.get(name)), self.publish)
         self._http_credits: dict[str, float] = {}
@@ -248,8 +251,10 @@ class Exchange:
                 None, self._http_credits, str(request["method"]), request.get("params")
             )
         except RpcError as error:
+            self.refused += 1
             status = 429 if error.code == 10028 else 400
             return status, self.error_reply(identifier, error, arrived)
+        self.answered += 1
         fields = {"jsonrpc": "2.0", "result": result}
         if identifier is not None:
             fields["id"] = identifier
