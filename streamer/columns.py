@@ -21,7 +21,7 @@ from streamer.decimals import MAXIMUM_EXACT, Scaled, as_doubles, scale_exactly
 from streamer.deribit.instruments import kind_of, market_of
 from streamer.tables import TABLES, Column, Table
 
-__all__ = ["Built", "Provenance", "RowList", "build"]
+__all__ = ["Built", "Provenance", "RowList", "build", "decimal128"]
 
 _DIGITS_OF_A_DOUBLE = 15  # every decimal of so many digits has a double of its own
 _LEVEL_SCALES = {"bids": (8, 4), "asks": (8, 4), "tick_size_steps": (8, 8)}
@@ -178,7 +178,7 @@ class _Builder:
             present = present & ~absent
         if not column.nullable:
             present = np.ones_like(present)
-        return _decimal128(scaled.numbers, present, column.precision, column.scale)
+        return decimal128(scaled.numbers, present, column.precision, column.scale)
 
     def _float(self, column: Column, wire: list[float | None]) -> pa.Array:
         for index, document in self._written.items():
@@ -210,8 +210,8 @@ class _Builder:
             self._note(column.name, scaled, rows_of_levels)
         here = np.ones(len(flat), dtype=np.bool_)
         children = [
-            _decimal128(first.numbers, here, 18, first_scale),
-            _decimal128(second.numbers, here, 18, second_scale),
+            decimal128(first.numbers, here, 18, first_scale),
+            decimal128(second.numbers, here, 18, second_scale),
         ]
         names = ["above_price", "tick_size"] if is_ladder else ["price", "amount"]
         if not is_ladder:
@@ -254,9 +254,10 @@ class _Builder:
             self.refused.append((index, f"{name} cannot hold {value}"))
 
 
-def _decimal128(
+def decimal128(
     numbers: npt.NDArray[np.int64], present: npt.NDArray[np.bool_], precision: int, scale: int
 ) -> pa.Array:
+    """Return a decimal column from scaled integers; a row that is not present is NULL."""
     words = np.empty((len(numbers), 2), dtype=np.int64)
     words[:, 0] = numbers
     words[:, 1] = numbers >> 63  # the sign fills the upper half

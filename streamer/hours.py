@@ -99,6 +99,10 @@ class HourKeeper:
             if hour + _HOUR_MS + self._grace_ms <= watermark and self._may_close(hour):
                 self._close_or_repair(hour, batch.header.segment_id)
 
+    def touch(self, exchange_ms: list[int]) -> None:
+        """Take note of option quotes that came without a segment."""
+        self._pending |= hours_of_ticks(exchange_ms)
+
     def close_all(self, reason: str, token: str) -> list[datetime]:
         """Close every hour touched so far; return them.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,8 +24,9 @@ from streamer.history.compare import (
 )
 from streamer.history.history_store import HistoryStore, time_text
 from streamer.history.intervals import Interval
-from streamer.history.meter import ProgressLine
+from streamer.history.meter import Meter, ProgressLine
 from streamer.history.run import Asker, Backfill, Outcome
+from streamer.history.tardis import TardisAccount, store_tardis_file
 from streamer.history.tasks import (
     KINDS_OF_DATA,
     RESOLUTIONS,
@@ -111,6 +114,44 @@ def compare(
         raise typer.Exit(code=1)
 
 
+@history.command()
+def tardis(
+    files: Annotated[
+        list[Path], typer.Argument(help="options_chain files of Tardis: .csv, .csv.gz, .csv.zst.")
+    ],
+    keep_receive_times: Annotated[
+        bool,
+        typer.Option(
+            "--keep-receive-times",
+            help="Store the receive times of Tardis; rows older than the retention vanish.",
+        ),
+    ] = False,
+) -> None:
+    """Store option quotes of Tardis; the same file again adds nothing."""
+    line = ProgressLine(sys.stderr, SYSTEM_CLOCK)
+    meter = Meter(SYSTEM_CLOCK.monotonic())
+    for path in files:
+
+        def show(account: TardisAccount, path: Path = path, before: int = meter.rows) -> None:
+            meter.rows = before + account.lines
+            line.show_count(path.name, meter)
+
+        with _one_line_for_mistakes():
+            account = store_tardis_file(
+                path,
+                load_settings(),
+                SYSTEM_CLOCK,
+                keep_receive_times=keep_receive_times,
+                show=show,
+            )
+            line.end()
+            typer.echo(
+                f"{path}: {account.lines:,} lines, {account.quotes:,} quotes, "
+                f"{account.dead_letters:,} dead letters; {account.instruments:,} instruments, "
+                f"{account.hours_closed:,} hours closed"
+            )
+
+
 class _Session:
     """What every history command needs: the exchange, the store and the time over there."""
 
@@ -185,12 +226,18 @@ class _Session:
 
 
 def _run(work: Callable[[_Session], Coroutine[Any, Any, None]], currencies: str | None) -> None:
-    """Do the work of a command; every mistake is one line."""
+    """Do the work of a command."""
+    with _one_line_for_mistakes():
+        chosen = None if currencies is None else tuple(filter(None, currencies.split(",")))
+        asyncio.run(_with_session(load_settings(currencies=chosen), work))
+
+
+@contextmanager
+def _one_line_for_mistakes() -> Iterator[None]:
+    """End the process with one line that says what went wrong and what to do."""
     configure(level="warning")
     try:
-        chosen = None if currencies is None else tuple(filter(None, currencies.split(",")))
-        settings = load_settings(currencies=chosen)
-        asyncio.run(_with_session(settings, work))
+        yield
     except StreamerError as error:
         _fail(error)
     except TRANSIENT_ERRORS as error:

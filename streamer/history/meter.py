@@ -68,11 +68,18 @@ class ProgressLine:
     def show(self, label: str, meter: Meter) -> None:
         """Say how far it is, not more often than anybody reads."""
         now = self._clock.monotonic()
+        self._write(now, progress_text(label, meter, now))
+
+    def show_count(self, label: str, meter: Meter) -> None:
+        """Say how many rows came, where nobody knows how many there are."""
+        now = self._clock.monotonic()
+        self._write(now, f"{meter.rows:,} rows  {meter.rate(now):,.0f} rows/s  {label}")
+
+    def _write(self, now: float, text: str) -> None:
         pause = _LINE_SECONDS if self._is_terminal else _PLAIN_SECONDS
         if now - self._last < pause:
             return
         self._last = now
-        text = progress_text(label, meter, now)
         self._stream.write(f"\r\x1b[K{text}" if self._is_terminal else f"{text}\n")
         self._stream.flush()
 

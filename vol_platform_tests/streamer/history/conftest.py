@@ -14,9 +14,6 @@ from vol_platform.settings import Settings
 from vol_platform.simulator import Exchange
 from vol_platform.simulator.options import make_options
 from vol_platform_tests.simulator.conftest import START
-from vol_platform_tests.streamer.conftest import database, room_database
-
-__all__ = ["database", "room_database"]
 
 
 @pytest.fixture
