@@ -124,7 +124,7 @@ class Collector:
         self._publisher: Publisher | None = None
         self._publish_decoder = FrameDecoder()
         self._catalogue = Catalogue(settings, all_offered=all_offered)
-        self._rest = RestClient(settings.rest_url, clock)
+        self._rest = RestClient(settings.rest_url, clock, settings.trade_history_url)
         self._trades = TradeWatch()
         self._sockets = Sockets(
             settings,

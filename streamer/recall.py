@@ -16,7 +16,7 @@ __all__ = ["Recall", "recall", "recall_when_stored"]
 
 _ASK_SECONDS = 0.5
 _TRADES_DAYS = 30
-_HOLES_HOURS = 24  # older trades are not on the exchange's main host any more
+_HOLES_DAYS = 7
 _OPEN_GAPS_DAYS = 30
 
 
@@ -29,7 +29,7 @@ class Recall:
     newest_trades
         One per instrument.
     holes
-        Numbers of trades of the last day that the table lacks.
+        Numbers of trades of the last week that the table lacks.
     open_gaps
         Gaps of this collector that no process has closed.
     """
@@ -84,7 +84,7 @@ def recall(store: Store, *, collector: str, started_ns: int, with_trades: bool) 
                 "WINDOW sequence AS (PARTITION BY instrument_name ORDER BY trade_seq "
                 "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"
                 ") WHERE before > 0 AND trade_seq > before + 1 ORDER BY exchange_ts",
-                {"since": now_ms - _HOLES_HOURS * 3_600_000},
+                {"since": now_ms - _HOLES_DAYS * 86_400_000},
             )
         ]
     open_gaps = [

@@ -26,6 +26,8 @@ _LOOK_SECONDS = 0.2
 _ATTEMPTS = 6
 _PAUSE_SECONDS = 2.0
 _LARGEST_PAUSE_SECONDS = 60.0
+_DAY_MS = 23 * 3_600_000  # older trades are about to leave the main host
+_MOST_OLD_TRADES = 100_000
 _BRIDGE_SECONDS = 5.0
 _BRIDGE_OPEN_SECONDS = 60.0
 _BRIDGED_KINDS = ("option", "future")
@@ -93,9 +95,13 @@ class Repairer:
 
     async def _fill(self, filling: HoleFilling) -> None:
         hole = filling.hole
+        is_old = hole.from_ms < self._clock.wall_ns() // 1_000_000 - _DAY_MS
+        if is_old and hole.count > _MOST_OLD_TRADES:
+            self._give_up(hole, f"{hole.count} trades are too many here: run vol-streamer history")
+            return
         try:
             while filling.has_next:
-                body = await self._rest.get_trades(filling.query())
+                body = await self._rest.get_trades(filling.query(), is_old=is_old)
                 if filling.take(body) and not self._keep(RecordKind.TRADES, body):
                     filling = HoleFilling(hole)  # what came is lost again
                     break
@@ -111,6 +117,9 @@ class Repairer:
         if filling.attempts < _ATTEMPTS:
             self._waiting.append(filling)
             return
+        self._give_up(hole, problem)
+
+    def _give_up(self, hole: Hole, problem: str) -> None:
         self.given_up += 1
         _log.error("trades_not_repaired", instrument=hole.instrument_name, problem=problem)
 

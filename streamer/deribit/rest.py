@@ -35,10 +35,13 @@ class RestClient:
         For example https://www.deribit.com/api/v2.
     clock
         Where the time comes from.
+    history_url
+        Who is asked for old trades; empty is the same.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, history_url: str = "") -> None:
         self._url = url.rstrip("/")
+        self._history_url = history_url.rstrip("/") or self._url
         self._clock = clock
         self._client = httpx.AsyncClient(timeout=20.0, headers={"user-agent": "vol-streamer"})
         self._listed_at: list[float] = []
@@ -71,15 +74,25 @@ class RestClient:
         parameters = {"currency": currency, "kind": kind}
         return await self._get("public/get_book_summary_by_currency", parameters)
 
-    async def get_trades(self, parameters: dict[str, str]) -> bytes:
+    async def get_trades(self, parameters: dict[str, str], *, is_old: bool = False) -> bytes:
         """Return the body of ``public/get_last_trades_by_instrument``.
+
+        Parameters
+        ----------
+        parameters
+            Of the call.
+        is_old
+            The trades may be older than a day: ask the history host.
 
         Raises
         ------
         ExchangeError
             No answer, or an error.
         """
-        return await self._get("public/get_last_trades_by_instrument", parameters)
+        method = "public/get_last_trades_by_instrument"
+        if not is_old:
+            return await self._get(method, parameters)
+        return await self._get(method, parameters | {"include_old": "true"}, self._history_url)
 
     async def call(self, method: str, parameters: dict[str, str]) -> bytes:
         """Return the body of any public method's answer.
@@ -121,8 +134,8 @@ class RestClient:
         answer = msgspec.json.decode(await self._get("public/get_time", {}), type=RestAnswer)
         return msgspec.json.decode(answer.result, type=int)
 
-    async def _get(self, method: str, parameters: dict[str, str]) -> bytes:
-        address = f"{self._url}/{method}"
+    async def _get(self, method: str, parameters: dict[str, str], url: str = "") -> bytes:
+        address = f"{url or self._url}/{method}"
         await self._wait_for_credits()
         try:
             response = await self._client.get(address, params=parameters)
