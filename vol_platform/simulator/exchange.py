@@ -188,6 +188,10 @@ class Exchange:
         """Return the simulated time in milliseconds."""
         return self._now_us() // 1000
 
+    def skip(self, seconds: float) -> None:
+        """Move the simulated time on at once; what would have been sent in between is not."""
+        self._origin_ms += round(1000 * seconds)
+
     def drain_credits(self) -> None:
         """Take the credits of every session: the next call of each is answered with 10028."""
         for connection in self.connections:

@@ -126,9 +126,12 @@ CARDS: dict[str, Card] = {
         _in("faults/test_exchange.py", "test_f17"),
     ),
     "F18": Card(
-        "new listings and expiry",
-        "the catalogue follows",
-        _in("streamer/test_capture.py", "test_the_catalogue_follows"),
+        "new listings and expiry at 08:00 with a collector connected",
+        "subscribed within 60 s; no gap, dead letter or warning",
+        (
+            *_in("streamer/test_roll_end_to_end.py", "test_expiries_roll"),
+            *_in("streamer/test_capture.py", "test_the_catalogue_follows"),
+        ),
     ),
     "F19": Card("schema migration while streaming", "nothing lost or twice", ()),
     "F20": Card(
