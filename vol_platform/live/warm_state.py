@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[Any]]
 # last minutes matter; they are counted from the newest row, so that an old hour can be replayed.
 # Columns in WHERE are qualified: an alias of SELECT would hide the column of the same name.
 _OPTIONS = """
-WITH (SELECT max(exchange_ts) FROM options_quotes_latest_state) AS newest
+WITH (SELECT max(exchange_ts) FROM options_quotes_latest) AS newest
 SELECT q.currency AS currency, q.instrument_name AS instrument_name,
        toUnixTimestamp64Milli(q.exchange_ts) AS exchange_ts,
        toUnixTimestamp64Micro(q.received_ts) * 1000 AS received_ts,
@@ -65,7 +65,7 @@ SELECT i.currency AS currency, i.instrument_name AS instrument_name, i.kind AS k
        toUnixTimestamp64Milli(i.creation_ts) AS creation_ts
 FROM instruments AS i
 WHERE i.kind IN ('option', 'future')
-  AND i.expiry_ts > (SELECT max(exchange_ts) FROM options_quotes_latest_state) - toIntervalDay(1)
+  AND i.expiry_ts > (SELECT max(exchange_ts) FROM options_quotes_latest) - toIntervalDay(1)
 """
 
 

@@ -2,7 +2,8 @@
 
 The files are plain SQL for one server and every statement in them may run twice (``IF NOT
 EXISTS``), so that two processes may migrate at the same moment: both run the same statements, both
-write the same record.  With a cluster configured the same files get ``ON CLUSTER`` and Replicated
+write the same record; the one that finds a table gone that the other has copied and dropped waits
+for that record.  With a cluster configured the same files get ``ON CLUSTER`` and Replicated
 engines.
 
 clickhouse-migrations 0.16 was considered: its lock needs Keeper, which the embedded store has not;
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -21,6 +23,7 @@ from importlib.resources.abc import Traversable
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from vol_platform.clock import monotonic_seconds
 from vol_platform.errors import MigrationError
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, with_retries
@@ -29,6 +32,9 @@ from vol_platform.store.statement import words
 
 __all__ = ["Migration", "for_cluster", "load_migrations", "migrate", "pending", "split_statements"]
 
+_UNKNOWN_TABLE = 60
+_OTHERS_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql\Z")
 
 _RECORD = """
@@ -117,9 +123,14 @@ def migrate(settings: Settings, directory: Traversable | None = None) -> list[st
         _run(client, for_cluster(_RECORD, cluster), "schema_migrations")
         waiting = pending(client, migrations)
         for migration in waiting:
-            for statement in split_statements(migration.sql):
-                text = with_ttl(for_cluster(statement, cluster), expressions)
-                _run(client, text, migration.name)
+            try:
+                for statement in split_statements(migration.sql):
+                    text = with_ttl(for_cluster(statement, cluster), expressions)
+                    _run(client, text, migration.name)
+            except MigrationError as error:
+                if _has_dropped_a_table(error) and _others_finish(client, migration, migrations):
+                    continue
+                raise
             client.insert(
                 "schema_migrations",
                 [[migration.version, migration.name, migration.checksum]],
@@ -128,6 +139,20 @@ def migrate(settings: Settings, directory: Traversable | None = None) -> list[st
         if directory is None:
             apply_retention(client, settings)
     return [migration.name for migration in waiting]
+
+
+def _has_dropped_a_table(error: MigrationError) -> bool:
+    return getattr(error.__cause__, "code", None) == _UNKNOWN_TABLE
+
+
+def _others_finish(client: Client, migration: Migration, migrations: list[Migration]) -> bool:
+    """Wait until the process that dropped what a statement of ours reads records the migration."""
+    end = monotonic_seconds() + _OTHERS_SECONDS
+    while monotonic_seconds() < end:
+        if migration not in pending(client, migrations):
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def pending(client: Client, migrations: list[Migration]) -> list[Migration]:

@@ -24,6 +24,7 @@ _TABLE = re.compile(
     r"^CREATE TABLE IF NOT EXISTS (?P<name>\w+)[^\n]*\n\(\n(?P<body>.*?)\n\)\nENGINE",
     re.MULTILINE | re.DOTALL,
 )
+_DROPPED = re.compile(r"^DROP (?:TABLE|VIEW) IF EXISTS (?P<name>\w+)", re.MULTILINE)
 _COLUMN = re.compile(r"^ {4}(?P<name>\w+)\s+(?P<rest>.+?),?$")
 _AFTER_TYPE = re.compile(r" (?:CODEC\(|DEFAULT |COMMENT )")
 _COMMENT = re.compile(r"COMMENT '(?P<text>(?:[^']|'')*)'")
@@ -45,17 +46,24 @@ def _texts() -> Iterator[str]:
 
 @cache
 def created_names() -> frozenset[str]:
-    """Return every table and view that a migration creates."""
-    return frozenset(match["name"] for text in _texts() for match in _CREATED.finditer(text))
+    """Return every table and view that a migration creates and none drops."""
+    created = (match["name"] for text in _texts() for match in _CREATED.finditer(text))
+    return frozenset(created) - _dropped_names()
+
+
+@cache
+def _dropped_names() -> frozenset[str]:
+    return frozenset(match["name"] for text in _texts() for match in _DROPPED.finditer(text))
 
 
 @cache
 def table_columns() -> dict[str, tuple[Column, ...]]:
-    """Return the columns of every table as the migrations create it, by table."""
+    """Return the columns of every table that the migrations leave, by table."""
     return {
         table["name"]: tuple(_columns(table["body"]))
         for text in _texts()
         for table in _TABLE.finditer(text)
+        if table["name"] not in _dropped_names()
     }
 
 

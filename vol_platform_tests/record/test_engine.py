@@ -110,7 +110,7 @@ def test_an_hour_without_ticks_becomes_empty_and_leaves_its_neighbours(database:
     materialise(database, [HOUR, NEXT])
     kept = contents(database)["surfaces"].filter(pl.col("snapshot_ts") >= NEXT)
     with connect(database) as client:
-        client.command("TRUNCATE TABLE options_quotes_minute_state")
+        client.command("TRUNCATE TABLE options_minute_state")
     materialise(database, [HOUR])
     assert contents(database)["surfaces"].equals(kept)
 

@@ -112,7 +112,7 @@ def test_a_market_that_falls_silent_fails_the_feed_check(database: Settings) -> 
 def test_imported_boards_are_no_feed(database: Settings) -> None:
     insert_board(database, [HOUR], expiries=EXPIRIES[:1])
     with connect(database) as client:
-        client.command("TRUNCATE TABLE options_quotes_latest_state")
+        client.command("TRUNCATE TABLE options_latest_state")
         assert feed_evaluation(client, 60, NOW + timedelta(days=1)).passed
 
 

@@ -98,7 +98,11 @@ def test_a_number_used_twice_is_refused(tmp_path: Path) -> None:
 def test_every_statement_of_ours_may_run_twice() -> None:
     for migration in load_migrations():
         for statement in split_statements(migration.sql):
-            assert re.search(r"IF (NOT )?EXISTS|CREATE OR REPLACE", statement), statement[:200]
+            assert re.search(
+                r"IF (NOT )?EXISTS|CREATE OR REPLACE|MODIFY SETTING"
+                r"|INSERT INTO options_(latest|minute)_state\b",  # one row a key, however often
+                statement,
+            ), statement[:200]
 
 
 def test_semicolons_in_quotes_and_comments_do_not_split() -> None:
@@ -116,6 +120,9 @@ def test_on_a_cluster_every_statement_is_distributed_and_every_engine_replicated
         for migration in load_migrations():
             for statement in split_statements(migration.sql):
                 text = for_cluster(statement, "prod")
+                if "\nINSERT INTO " in f"\n{statement}":
+                    assert text == statement  # its replicas get the rows from one another
+                    continue
                 assert text.count(" ON CLUSTER `prod`") == 1
                 engines = re.findall(r"^ENGINE = (\w+)", text, re.MULTILINE)
                 assert all(name.startswith("Replicated") for name in engines)

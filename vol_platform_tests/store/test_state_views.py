@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +16,8 @@ from clickhouse_connect.driver.client import Client
 
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, insert_frame, query_frame
+from vol_platform.store.migrate import load_migrations, migrate
+from vol_platform_tests.conftest import StoreProcess
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -71,7 +75,7 @@ def test_any_order_of_arrival_gives_the_same_state(client: Client) -> None:
         for number in range(60)
     ]
     views = [
-        f"SELECT * EXCEPT merged FROM {view} ORDER BY ALL"
+        f"SELECT * FROM {view} ORDER BY ALL"
         for view in ("options_quotes_latest", "options_quotes_minute")
     ]
     states = []
@@ -82,8 +86,8 @@ def test_any_order_of_arrival_gives_the_same_state(client: Client) -> None:
         states.append([query_frame(client, view).rows() for view in views])
         for table in (
             "options_quotes",
-            "options_quotes_latest_state",
-            "options_quotes_minute_state",
+            "options_latest_state",
+            "options_minute_state",
         ):
             client.command(f"TRUNCATE TABLE {table} SYNC")
     assert states[0] == states[1] == states[2]
@@ -94,8 +98,8 @@ def test_a_repeated_segment_changes_neither_source_nor_state(client: Client) -> 
     rows = [quote(number, bid="0.01", checksum=number) for number in range(100)]
     counts = (
         "SELECT (SELECT count() FROM options_quotes), "
-        "(SELECT count() FROM options_quotes_latest_state), "
-        "(SELECT count() FROM options_quotes_minute_state)"
+        "(SELECT count() FROM options_latest_state), "
+        "(SELECT count() FROM options_minute_state)"
     )
     insert(client, rows, token="collector-1")
     before = client.query(counts).first_row
@@ -171,3 +175,39 @@ def test_a_listed_option_without_any_update_counts_against_its_expiry(client: Cl
         "SELECT snapshot_ts, expiry_ts, listed, seen, completeness FROM expiry_completeness",
     )
     assert rows.rows() == [(NOON, expiry, 2, 1, 0.25)]
+
+
+def test_an_old_database_keeps_its_state_in_plain_columns(
+    store_server: StoreProcess, tmp_path: Path
+) -> None:
+    """As before migration 0030, which copies what views of aggregate states held."""
+    for migration in load_migrations():
+        if migration.version < 30:
+            (tmp_path / migration.name).write_text(migration.sql, encoding="utf-8")
+    settings = store_server.settings(f"test_{secrets.token_hex(6)}")
+    migrate(settings, tmp_path)
+    rows = [
+        quote(31 * n, bid=None if n % 3 == 0 else "0.01", checksum=n, name=f"BTC-{n % 2}")
+        for n in range(20)
+    ]
+    questions = [
+        "SELECT * EXCEPT merged FROM options_quotes_latest ORDER BY ALL",
+        "SELECT * EXCEPT merged FROM options_quotes_minute ORDER BY ALL",
+        "SELECT * FROM quote_completeness ORDER BY ALL",
+    ]
+    with connect(settings) as client:
+        insert(client, rows[:12], token="one")
+        insert(client, rows[10:], token="two")
+        before = [query_frame(client, question) for question in questions]
+        assert "0030_quotes_in_plain_columns.sql" in migrate(settings)
+        questions = [question.replace(" EXCEPT merged", "") for question in questions]
+        assert [query_frame(client, question).rows() for question in questions] == [
+            frame.rows() for frame in before
+        ]
+        client.command("ALTER TABLE schema_migrations DELETE WHERE version >= 30")
+        migrate(settings)  # as after a kill before the end was recorded
+        insert(client, rows, token="again")  # old updates once more change nothing ...
+        insert(client, [quote(2000, bid="0.5", name="BTC-9")])  # ... and new ones are seen
+        after = [query_frame(client, question) for question in questions]
+        assert [len(frame) for frame in after] == [len(frame) + 1 for frame in before]
+        client.command(f"DROP DATABASE {settings.clickhouse.database} SYNC")
