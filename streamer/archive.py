@@ -179,7 +179,8 @@ def read_archive(path: Path) -> Iterator[Record]:
     except FileNotFoundError:
         raise CaptureError(f"archive {path} does not exist; check the path") from None
     except (OSError, tarfile.TarError, zstandard.ZstdError) as error:
-        raise CaptureError(f"archive {path} cannot be read: {error}") from None
+        reason = "; ".join(str(error).splitlines())  # tarfile tells one reason a line
+        raise CaptureError(f"archive {path} cannot be read: {reason}") from None
 
 
 def _names(file: Path) -> list[str]:

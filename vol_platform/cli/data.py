@@ -59,7 +59,11 @@ def import_boards(
 
 def replay(
     captures: Annotated[
-        list[Path], typer.Argument(help="Raw WebSocket captures, or folders of them.")
+        list[Path],
+        typer.Argument(
+            help="Raw WebSocket captures, hours of the streamer's archive (.tar), or "
+            "folders of them."
+        ),
     ],
     scratch: Annotated[
         bool,

@@ -36,6 +36,11 @@ def stream(ctx: typer.Context) -> None:
     _become("streamer.main", ctx.args)
 
 
+def capture(ctx: typer.Context) -> None:
+    """Record the exchange to a file, without a database; `vol capture --help` shows its options."""
+    _become("streamer.main", ["capture", *ctx.args])
+
+
 def live(ctx: typer.Context) -> None:
     """Run the live view; `vol live --help` shows its options."""
     _become("vol_platform.live", ctx.args)
@@ -56,7 +61,7 @@ def migrate() -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command(rich_help_panel=_PANEL)(migrate)
-    for command in (store, simulate, stream, live):
+    for command in (store, simulate, stream, capture, live):
         app.command(rich_help_panel=_PANEL, add_help_option=False, context_settings=_PASS_ON)(
             command
         )

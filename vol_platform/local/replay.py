@@ -32,6 +32,7 @@ __all__ = ["Account", "capture_files", "replay_capture", "replay_captures"]
 
 _CAPTURE_SUFFIXES = (".txt", ".raw", ".json", ".jsonl", ".log")
 _COMPRESSIONS = ("", ".gz", ".zst")
+_ARCHIVED_HOUR = ".tar"
 _READY_SECONDS = 60.0
 _REPLAY_SECONDS = 300.0
 _MOST_CHANNELS = 200
@@ -92,7 +93,10 @@ def capture_files(paths: Sequence[Path]) -> list[Path]:
     ImportFileError
         A path does not exist, or a folder holds no capture.
     """
-    suffixes = tuple(name + packed for name in _CAPTURE_SUFFIXES for packed in _COMPRESSIONS)
+    suffixes = (
+        *(name + packed for name in _CAPTURE_SUFFIXES for packed in _COMPRESSIONS),
+        _ARCHIVED_HOUR,
+    )
     found: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -119,7 +123,7 @@ def replay_captures(
     settings
         Of the store to write to; only the store must run.
     paths
-        Captures and folders of them.
+        Captures, hours of the streamer's archive (``.tar``), and folders of them.
     console
         Where the table goes.
     scratch
@@ -153,15 +157,19 @@ def replay_captures(
 
 
 def replay_capture(settings: Settings, capture: Path) -> Account:
-    """Replay one capture; see `replay_captures`."""
+    """Replay one capture, or an hour of the streamer's archive; see `replay_captures`."""
     collector = f"replay_{secrets.token_hex(6)}"
     with (
         tempfile.TemporaryDirectory(prefix="vol-replay-") as folder,
-        _simulator(capture) as (process, websocket_url, rest_url),
+        _simulator(frames := _as_capture(capture, Path(folder))) as (
+            process,
+            websocket_url,
+            rest_url,
+        ),
     ):
         said = _run_streamer(
             settings,
-            _write_channels(capture, Path(folder) / "channels"),
+            _write_channels(frames, Path(folder) / "channels"),
             streamer_environment(
                 settings,
                 websocket_url=websocket_url,
@@ -174,6 +182,24 @@ def replay_capture(settings: Settings, capture: Path) -> Account:
         )
         sent = _frames_sent(process)
     return _account(settings, capture, collector, sent, said)
+
+
+def _as_capture(path: Path, folder: Path) -> Path:
+    """Return a capture: an hour of the archive is written as one first."""
+    if path.suffix != _ARCHIVED_HOUR:
+        return path
+    capture = folder / f"{path.stem}.jsonl.zst"
+    result = subprocess.run(
+        [sys.executable, "-m", "streamer.main", "export", str(path), str(capture)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_REPLAY_SECONDS,
+    )
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or [f"{path} cannot be read"]
+        raise ImportFileError(lines[0].removeprefix("vol-streamer: "))
+    return capture
 
 
 @contextmanager

@@ -61,8 +61,10 @@ class Connection:
     ----------
     channels
         What is subscribed, in order.
-    authenticated
-        Whether `public/auth` succeeded here.
+    login_ends
+        Monotonic seconds until which the login of `public/auth` lasts.
+    refresh_token
+        The one that prolongs it; it works once.
     sequence
         Number of notifications sent on this connection.
     """
@@ -75,7 +77,8 @@ class Connection:
         self.writer = writer
         self.protocol = ServerProtocol(max_size=_MAXIMUM_BODY)
         self.channels: dict[str, None] = {}
-        self.authenticated = False
+        self.login_ends = 0.0
+        self.refresh_token = ""
         self.sequence = 0
         self.is_stalled = False
         self.held: list[tuple[str, int, bytes]] = []  # leave after the next notification
@@ -87,6 +90,11 @@ class Connection:
         self._heartbeat: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
         self.playing: asyncio.Task[None] | None = None
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether somebody is logged in here."""
+        return monotonic_seconds() < self.login_ends
 
     # ------------------------------------------------------------------ sending
 

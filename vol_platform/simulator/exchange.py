@@ -60,6 +60,8 @@ class Exchange:
         Notifications (and frames of a capture) handed to connections so far.
     answered, refused
         Calls over plain HTTP so far.
+    logins
+        How every login was granted: ``client_credentials`` or ``refresh_token``.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class Exchange:
         self.connections: dict[Connection, None] = {}
         self.sent_notifications = 0
         self.answered = self.refused = 0
+        self.logins: list[str] = []
         self._subscribers: dict[str, dict[Connection, None]] = {}
         self._publisher = Publisher(lambda name: bool(self._subscribers.get(name)), self.publish)
         self._http_credits: dict[str, float] = {}

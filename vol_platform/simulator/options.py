@@ -85,6 +85,8 @@ class ExchangeOptions(BaseModel):
     enforce_credits: bool = True
     client_id: str = "simulator"
     client_secret: str = "simulator"  # noqa: S105 - guards a simulated market, not a secret
+    login_seconds: int = Field(default=900, ge=1)
+    """How long a login lasts; after that, and without a refresh, raw channels are refused."""
     testnet: bool = False
     chaos: ChaosOptions = ChaosOptions()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vol_platform.clock import monotonic_seconds
 from vol_platform.simulator.calls import Method, Parameters, Request, integer, socket_of, text
 from vol_platform.simulator.channels import Channel, parse_channel
 from vol_platform.simulator.errors import RpcError, invalid_params
@@ -59,22 +60,27 @@ def _disable_heartbeat(request: Request) -> Any:
 
 def _auth(request: Request) -> Any:
     grant = text(request.params, "grant_type")
-    options = request.exchange.options
+    exchange, socket = request.exchange, request.connection
+    options = exchange.options
     if grant == "client_credentials":
         given = (text(request.params, "client_id"), text(request.params, "client_secret"))
         if given != (options.client_id, options.client_secret):
             raise RpcError(13004, "invalid_credentials")
     elif grant == "refresh_token":
-        if text(request.params, "refresh_token") != "simulated-refresh-token":
+        token = text(request.params, "refresh_token")
+        if socket is None or not token or token != socket.refresh_token:
             raise RpcError(13004, "invalid_credentials")
     else:
         raise invalid_params("grant_type", "must be client_credentials or refresh_token")
-    if request.connection is not None:
-        request.connection.authenticated = True
+    exchange.logins.append(grant)
+    refresh_token = f"simulated-refresh-token-{len(exchange.logins)}"
+    if socket is not None:
+        socket.login_ends = monotonic_seconds() + options.login_seconds
+        socket.refresh_token = refresh_token
     return {
         "access_token": "simulated-access-token",
-        "expires_in": 900,
-        "refresh_token": "simulated-refresh-token",
+        "expires_in": options.login_seconds,
+        "refresh_token": refresh_token,
         "scope": "request.connection mainaccount",
         "enabled_features": [],
         "token_type": "bearer",
@@ -106,7 +112,7 @@ def _private_subscribe(request: Request) -> Any:
     socket = socket_of(request.connection)
     if not socket.authenticated and request.params.get("access_token") != "simulated-access-token":
         raise RpcError(13009, "unauthorized", {"reason": "invalid_token", "param": "access_token"})
-    socket.authenticated = True
+    socket.login_ends = monotonic_seconds() + request.exchange.options.login_seconds
     return _subscribe(request)
 
 

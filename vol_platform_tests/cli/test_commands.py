@@ -75,6 +75,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> N
         "smile",
         "sql",
         "replay",
+        "capture",
         "import",
     ):
         assert f" {command} " in result.stdout

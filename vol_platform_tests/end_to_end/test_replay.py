@@ -11,6 +11,7 @@ from rich.console import Console
 from vol_platform.errors import ImportFileError
 from vol_platform.local.replay import Account, capture_files, replay_capture, replay_captures
 from vol_platform.settings import Settings
+from vol_platform_tests.streamer.test_archive import HOUR, HOUR_NS, Bench
 
 FRAMES = """\
 1617000000.100000: {"jsonrpc":"2.0","method":"subscription","params":{"channel":\
@@ -32,6 +33,29 @@ def test_data_damage_and_control_are_told_apart_and_add_up(
     assert account.rows["spot_prices"] == 1
     assert account.dead_letters == 1
     assert account.stored_dead_letters == 1
+
+
+def test_an_hour_of_the_archive_is_replayed_like_a_capture(
+    database: Settings, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    bench.archive.add(*bench.segment(0, count=2))
+    (hour,) = bench.archive.close_hours(HOUR + 2 * HOUR_NS)
+    assert capture_files([hour.parent]) == [hour]
+    account = replay_capture(database, hour)
+    assert account.faults() == []
+    assert (account.capture, account.sent, account.dead_letters) == (hour, 2, 1)
+    assert account.rows["options_quotes"] == 1
+    bench.spool.close()
+
+
+def test_an_hour_that_is_no_archive_is_named_in_one_line(
+    database: Settings, tmp_path: Path
+) -> None:
+    hour = tmp_path / "2026-06-01T07.tar"
+    hour.write_bytes(b"no archive")
+    with pytest.raises(ImportFileError, match=r"^[^\n]*2026-06-01T07\.tar[^\n]*$"):
+        replay_capture(database, hour)
 
 
 @pytest.mark.slow
