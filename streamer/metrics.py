@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from streamer.errors import PortInUseError
@@ -16,6 +17,8 @@ from streamer.lags import Lags
 from streamer.writer import Written
 
 __all__ = ["Health", "Metrics", "MetricsServer"]
+
+_FUTURE_SECONDS = 0.5  # more than clocks may differ before the log says so as an error
 
 
 class Metrics:
@@ -30,6 +33,11 @@ class Metrics:
         self.rows = Counter("vol_streamer_rows", "Rows stored", ["table"], registry=registry)
         self.dead_letters = Counter(
             "vol_streamer_dead_letters", "Messages kept as dead letters", registry=registry
+        )
+        self.future_rows = Counter(
+            "vol_streamer_future_rows",
+            "Rows stamped by the exchange more than half a second after we received them",
+            registry=registry,
         )
         self.control = Counter(
             "vol_streamer_control_messages", "Replies, heartbeats, lifecycle", registry=registry
@@ -82,6 +90,8 @@ class Metrics:
         self.dead_letters.inc(accounts.dead_letters)
         self.control.inc(accounts.control_messages)
         batch = written.batch
+        ahead = batch.exchange_lags_seconds < -_FUTURE_SECONDS
+        self.future_rows.inc(int(np.count_nonzero(ahead)))
         self.lags.exchange_to_receive.add_each(batch.exchange_lags_seconds)
         self.lags.receive_to_queryable.add_each((wall_ns - batch.received_ns) / 1e9)
 

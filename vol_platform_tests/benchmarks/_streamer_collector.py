@@ -17,13 +17,39 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
+from streamer.lags import LagHistogram
 from streamer.log import configure
 from streamer.settings import StreamerSettings
 from streamer.spool import OpenSegment
 
 SWITCH_SECONDS = 0.0005  # as the command sets it
+
+
+class ExactLags(LagHistogram):
+    """Keeps every lag, where the collector's own histogram keeps buckets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._each: list[npt.NDArray[np.float64]] = []
+
+    def add(self, seconds: float, messages: int) -> None:
+        """Keep a lag that messages share."""
+        super().add(seconds, messages)
+        self._each.append(np.full(messages, seconds))
+
+    def add_each(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Keep lags."""
+        super().add_each(seconds)
+        self._each.append(seconds)
+
+    def quantile(self, share: float) -> float:
+        """Return the lag that a share of the messages does not exceed; NaN without messages."""
+        return float(np.quantile(np.concatenate(self._each), share)) if self._each else np.nan
 
 
 class Measured(Collector):
@@ -67,6 +93,8 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
         channels=wanted["channels"],
         exit_when_closed=not wanted["sealed_only"],
     )
+    lags = collector.metrics.lags
+    lags.receive_to_spool, lags.receive_to_queryable = ExactLags(), ExactLags()
     collector.messages = wanted["messages"]
     collector.sealed_only = wanted["sealed_only"]
     collector.loop = asyncio.get_running_loop()
@@ -74,7 +102,6 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
     gc.freeze()
     await collector.run()
     stored_at, stored_cpu = time.monotonic(), time.process_time()
-    lags = collector.metrics.lags
     return {
         "seen": collector.seen,
         "rows": collector.stored.rows.get("options_quotes", 0),

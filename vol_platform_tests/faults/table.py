@@ -133,7 +133,11 @@ CARDS: dict[str, Card] = {
             *_in("streamer/test_capture.py", "test_the_catalogue_follows"),
         ),
     ),
-    "F19": Card("schema migration while streaming", "nothing lost or twice", ()),
+    "F19": Card(
+        "schema migration while streaming",
+        "nothing lost or twice",
+        _in("faults/test_schema_change.py", "test_f19"),
+    ),
     "F20": Card(
         "Redis killed under the whole stack",
         "the collector goes on",

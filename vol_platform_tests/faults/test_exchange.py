@@ -213,6 +213,9 @@ async def test_f17_an_exchange_from_the_future_makes_no_partitions(
         rows = sum(collector.stored.rows.values())
         await until(lambda: sum(collector.stored.rows.values()) > rows + 20)
         assert collector.is_complete, "wrong times are no reason to hang up"
+        flagged = collector.metrics.registry.get_sample_value("vol_streamer_future_rows_total")
+        assert flagged is not None
+        assert flagged >= 20
     query = "SELECT uniqExact(toDate(exchange_ts)), max(exchange_ts) FROM options_quotes"
     with connect(database) as client:
         days, newest = client.query(query).first_row
