@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from vol_platform.imports.landing import ImportResult
     from vol_platform.imports.run import Skipped
-    from vol_platform.imports.writer import ImportResult
 
 __all__ = ["parse_hour", "register"]
 
@@ -26,16 +26,18 @@ def _say_imported(path: Path, outcome: ImportResult | Skipped) -> None:
         return
     rows = ", ".join(f"{count:,} {table}" for table, count in outcome.rows.items())
     boards = ", ".join(f"{currency} {when:%Y-%m-%d %H:%M}" for currency, when in outcome.snapshots)
-    print(f"imported {path}: {boards} ({rows})")
+    print(f"imported {path}: {boards or 'trades'} ({rows})")
 
 
 def import_boards(
-    paths: Annotated[list[Path], typer.Argument(help="Board files, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files of boards or trades, or folders of them.")
+    ],
     mapping: Annotated[
         Path | None, typer.Option(help="How to read a CSV file of an unknown kind.")
     ] = None,
 ) -> None:
-    """Put recorded whole boards into the raw tables; Dagster then fits their surfaces."""
+    """Put recorded boards and trades into the raw tables; Dagster then fits the surfaces."""
     from vol_platform.imports.mapping import load_mapping
     from vol_platform.imports.run import import_boards as run_import
     from vol_platform.local.running import settings_of_running_stack
@@ -52,9 +54,7 @@ def import_boards(
         progress=_say_imported,
     )
     hours = {hour for result in results for hour in result.hours}
-    print(
-        f"{len(results)} boards imported, {len(skipped)} files skipped, {len(hours)} hours to fit"
-    )
+    print(f"{len(results)} files imported, {len(skipped)} files skipped, {len(hours)} hours to fit")
 
 
 def replay(

@@ -19,7 +19,7 @@ from vol_platform.imports.inference import (
 )
 from vol_platform.imports.instrument_names import parse_day, parse_instrument_name
 from vol_platform.imports.mapping import Mapping
-from vol_platform.imports.readers import read_book_summary, read_csv_board
+from vol_platform.imports.readers import NotABoardError, read_book_summary, read_csv
 
 __all__ = ["BoardFile", "read_board"]
 
@@ -79,7 +79,10 @@ def read_board(path: Path, mapping: Mapping | None = None) -> BoardFile:
     if ".json" in path.suffixes:
         board, kind, rule = read_book_summary(path), "book-summary-json", None
     else:
-        board, rule = read_csv_board(path, mapping)
+        board, rule = read_csv(path, mapping)
+        if rule.holds != "boards":
+            msg = f"{path.name} holds {rule.holds} (mapping {rule.name!r}), not a board"
+            raise NotABoardError(msg)
         kind = rule.name
     board, rejected = _with_specification(board)
     if board.is_empty():

@@ -30,6 +30,8 @@ from vol_platform.errors import ImportFileError
 __all__ = [
     "NUMBER_COLUMNS",
     "TEXT_COLUMNS",
+    "TRADE_NUMBER_COLUMNS",
+    "TRADE_TEXT_COLUMNS",
     "ColumnRule",
     "Mapping",
     "TimeRule",
@@ -71,6 +73,19 @@ NUMBER_COLUMNS = {
 }
 """Number columns of a board and the decimal places of the raw table (None: a float)."""
 
+TRADE_TEXT_COLUMNS = ("instrument_name", "trade_id", "direction", "liquidation")
+TRADE_NUMBER_COLUMNS = {
+    "trade_seq": 0,
+    "tick_direction": 0,
+    "price": 8,
+    "amount": 8,
+    "contracts": 8,
+    "iv": 4,
+    "mark_price": 8,
+    "index_price": 8,
+}
+"""The same of a trade."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,6 +126,8 @@ class Mapping(_Part):
 
     name: str
     description: str
+    holds: Literal["boards", "trades"] = "boards"
+    """What a row is: an option at an instant, or a trade."""
     detect: tuple[str, ...] = Field(min_length=1)
     absent: tuple[str, ...] = ("",)
     thousands: str = ""
@@ -134,17 +151,34 @@ class Mapping(_Part):
             }
         return value
 
-    @field_validator("columns")
-    @classmethod
-    def _known_targets(cls, value: dict[str, ColumnRule]) -> dict[str, ColumnRule]:
-        unknown = sorted(set(value) - set(NUMBER_COLUMNS) - set(TEXT_COLUMNS))
+    @model_validator(mode="after")
+    def _known_targets(self) -> Mapping:
+        unknown = sorted(set(self.columns) - set(self.numbers) - set(self.texts))
         if unknown:
-            msg = f"unknown target columns {unknown}; known: {sorted(NUMBER_COLUMNS)}"
+            msg = f"unknown target columns {unknown}; known: {sorted(self.numbers)}"
             raise ValueError(msg)
-        if "instrument_name" not in value:
-            msg = "columns must map instrument_name"
+        missing = sorted(set(self.needed) - set(self.columns))
+        if missing:
+            msg = f"columns must map {', '.join(missing)}"
             raise ValueError(msg)
-        return value
+        return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Text columns of ours that a file of this kind may fill."""
+        return TRADE_TEXT_COLUMNS if self.holds == "trades" else TEXT_COLUMNS
+
+    @property
+    def numbers(self) -> dict[str, int | None]:
+        """Number columns of ours that it may fill, and their decimal places."""
+        return {**TRADE_NUMBER_COLUMNS} if self.holds == "trades" else {**NUMBER_COLUMNS}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns of ours without which a row says nothing."""
+        if self.holds == "trades":
+            return ("instrument_name", "trade_id", "trade_seq", "price", "amount", "direction")
+        return ("instrument_name",)
 
     def fits(self, header: list[str]) -> bool:
         """Whether a file with these columns is of this kind."""

@@ -1,4 +1,4 @@
-"""Files to board frames: one row per option, columns of the raw table, values as text told them.
+"""Files to frames: one row per option or trade, columns of the raw table, values as text told them.
 
 A board frame has `exchange_ts` (null until it is inferred), the text columns and number columns of
 `vol_platform.imports.mapping`, each number a Decimal of the raw table's scale (floats where the raw
@@ -26,7 +26,7 @@ from vol_platform.imports.mapping import (
     built_in_mappings,
 )
 
-__all__ = ["NotABoardError", "find_mapping", "read_book_summary", "read_csv_board"]
+__all__ = ["NotABoardError", "find_mapping", "header_of", "read_book_summary", "read_csv"]
 
 BOOK_SUMMARY_COLUMNS = {
     "instrument_name": "instrument_name",
@@ -89,13 +89,28 @@ def find_mapping(header: list[str], path: Path) -> Mapping:
     raise NotABoardError(msg)
 
 
-def read_csv_board(path: Path, mapping: Mapping | None = None) -> tuple[pl.DataFrame, Mapping]:
-    """Read a CSV board (plain or gzip).
+def header_of(path: Path) -> list[str]:
+    """Return the column names of a CSV file (plain or gzip).
+
+    Raises
+    ------
+    ImportFileError
+        The file cannot be read.
+    """
+    return _header(_read_text(path))
+
+
+def _header(text: str) -> list[str]:
+    return [name.strip('"') for name in text.split("\n", 1)[0].rstrip("\r").split(",")]
+
+
+def read_csv(path: Path, mapping: Mapping | None = None) -> tuple[pl.DataFrame, Mapping]:
+    """Read a CSV file (plain or gzip) of boards or trades.
 
     Returns
     -------
     tuple
-        The board frame, not yet completed, and the mapping that was used.
+        The frame, not yet completed, and the mapping that was used.
 
     Raises
     ------
@@ -103,9 +118,8 @@ def read_csv_board(path: Path, mapping: Mapping | None = None) -> tuple[pl.DataF
         The file cannot be read, or a mapped column is missing, or a cell is no number.
     """
     text = _read_text(path)
-    header = text.split("\n", 1)[0].rstrip("\r").split(",")
     if mapping is None:
-        mapping = find_mapping(header, path)
+        mapping = find_mapping(_header(text), path)
     try:
         cells = pl.read_csv(text.encode(), infer_schema=False)
     except pl.exceptions.PolarsError as error:
@@ -120,7 +134,7 @@ def read_csv_board(path: Path, mapping: Mapping | None = None) -> tuple[pl.DataF
         raise ImportFileError(msg)
     board = cells.select(
         _time(mapping.time, path),
-        *(_column(target, mapping) for target in (*TEXT_COLUMNS, *NUMBER_COLUMNS)),
+        *(_column(target, mapping) for target in (*mapping.texts, *mapping.numbers)),
     )
     _check_numbers(cells, board, mapping, path)
     if mapping.time.one_instant:
@@ -173,8 +187,8 @@ def _dictionary_item(text: str, key: str) -> str | None:
 
 def _column(target: str, mapping: Mapping) -> pl.Expr:
     rule = mapping.columns.get(target)
-    places = NUMBER_COLUMNS.get(target)
-    number = target in NUMBER_COLUMNS
+    places = mapping.numbers.get(target)
+    number = target in mapping.numbers
     dtype = (pl.Float64() if places is None else pl.Decimal(18, places)) if number else pl.String()
     if rule is None:
         return pl.lit(None, dtype=dtype).alias(target)
@@ -196,7 +210,7 @@ def _column(target: str, mapping: Mapping) -> pl.Expr:
 
 def _check_numbers(cells: pl.DataFrame, board: pl.DataFrame, mapping: Mapping, path: Path) -> None:
     """Refuse a cell that is neither a number nor a known way to say "no value"."""
-    for target in NUMBER_COLUMNS:
+    for target in mapping.numbers:
         rule = mapping.columns.get(target)
         if rule is None or target in mapping.zero_is_absent:
             continue

@@ -1,9 +1,10 @@
-"""`vol import`: files and folders of boards into the raw tables."""
+"""`vol import`: files and folders of boards and trades into the raw tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
@@ -11,9 +12,11 @@ from clickhouse_connect.driver.client import Client
 from vol_platform.clock import Clock, utc_now
 from vol_platform.errors import ImportFileError
 from vol_platform.imports.boards import read_board
+from vol_platform.imports.landing import ImportResult
 from vol_platform.imports.mapping import Mapping
 from vol_platform.imports.readers import NotABoardError
-from vol_platform.imports.writer import ImportResult, write_board
+from vol_platform.imports.trades import holds_trades, read_trades, write_trades
+from vol_platform.imports.writer import write_board
 
 __all__ = ["Skipped", "board_files", "import_boards"]
 
@@ -22,7 +25,7 @@ SUFFIXES = (".csv", ".csv.gz", ".json", ".json.gz")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that holds no board, with the reason."""
+    """A file that holds neither boards nor trades, with the reason."""
 
     path: Path
     reason: str
@@ -58,10 +61,10 @@ def import_boards(
     clock: Clock = utc_now,
     progress: Callable[[Path, ImportResult | Skipped], None] | None = None,
 ) -> tuple[list[ImportResult], list[Skipped]]:
-    """Import every board under the given paths.
+    """Import every board, and every file of trades, under the given paths.
 
     A folder may hold other files too: those are skipped and named.  A file that is given by name
-    must be a board.
+    must be a board or hold trades.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ def import_boards(
     Raises
     ------
     ImportFileError
-        A named file is no board, or any file is a board that cannot be read.
+        A named file is of no known kind, or a file of a known kind cannot be read.
     """
     named = {path for path in paths if not path.is_dir()}
     done: list[ImportResult] = []
@@ -89,7 +92,7 @@ def import_boards(
     for path in board_files(paths):
         outcome: ImportResult | Skipped
         try:
-            outcome = write_board(client, database, read_board(path, mapping), clock())
+            outcome = _import_one(client, database, path, mapping, clock())
             done.append(outcome)
         except NotABoardError as error:
             if path in named:
@@ -99,3 +102,11 @@ def import_boards(
         if progress is not None:
             progress(path, outcome)
     return done, skipped
+
+
+def _import_one(
+    client: Client, database: str, path: Path, mapping: Mapping | None, now: datetime
+) -> ImportResult:
+    if holds_trades(path, mapping):
+        return write_trades(client, database, read_trades(path, mapping), now)
+    return write_board(client, database, read_board(path, mapping), now)

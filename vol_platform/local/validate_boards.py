@@ -16,9 +16,9 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from vol_platform.errors import ImportFileError
+from vol_platform.imports.landing import ImportResult
 from vol_platform.imports.mapping import Mapping
 from vol_platform.imports.run import Skipped, import_boards
-from vol_platform.imports.writer import ImportResult
 from vol_platform.local.scratch import scratch_store
 from vol_platform.quant.diagnosis import SliceDiagnosis, diagnose, worst_slices
 from vol_platform.quant.surface import Board, Surface
@@ -155,11 +155,12 @@ def validate_boards(
                 mapping,
                 progress=lambda path, outcome: say(_said(path, outcome)),
             )
+            results = [result for result in results if result.snapshots]  # not the trades
             if not results:
                 msg = f"no board under {', '.join(map(str, paths))}; {len(skipped)} files skipped"
                 raise ImportFileError(msg)
             hours = sorted({minute.replace(minute=0) for r in results for _, minute in r.snapshots})
-            say(f"{len(results)} files imported; fitting {len(hours)} hours")
+            say(f"{len(results)} files of boards imported; fitting {len(hours)} hours")
             outcome = materialise_hours(
                 here,
                 hours,
@@ -170,7 +171,7 @@ def validate_boards(
                 for currency, snapshot_ts in result.snapshots:
                     failure = outcome.failed.get(snapshot_ts.replace(minute=0), "")
                     row, report, surfaces = _one(client, currency, snapshot_ts, failure)
-                    file = result.board.path.name
+                    file = result.path.name
                     boards.append({"file": file, **row})
                     reports.append(report)
                     expiries.append(surfaces.select(pl.lit(file).alias("file"), pl.all()))
@@ -191,7 +192,8 @@ def validate_boards(
 def _said(path: Path, outcome: ImportResult | Skipped) -> str:
     if isinstance(outcome, Skipped):
         return f"skipped {path.name}"
-    return f"imported {path.name} ({outcome.board.kind}, {outcome.rows['options_quotes']} options)"
+    rows = ", ".join(f"{count:,} {table}" for table, count in outcome.rows.items() if count)
+    return f"imported {path.name} ({rows})"
 
 
 def _one(

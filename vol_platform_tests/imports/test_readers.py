@@ -10,7 +10,7 @@ import pytest
 
 from vol_platform.errors import ImportFileError
 from vol_platform.imports.mapping import Mapping, built_in_mappings, load_mapping
-from vol_platform.imports.readers import NotABoardError, read_book_summary, read_csv_board
+from vol_platform.imports.readers import NotABoardError, read_book_summary, read_csv
 
 MAPPING = """
 name: vendor
@@ -46,7 +46,7 @@ def test_prices_keep_every_decimal_on_their_way_to_the_table(
     tmp_path: Path, mapping: Mapping
 ) -> None:
     row = 'BTC-27MAR26-70000-C,0.0435,0.29,0.4659999999999999,"71,390.25",2026-03-02T11:17:30Z'
-    board, _ = read_csv_board(board_file(tmp_path, row), mapping)
+    board, _ = read_csv(board_file(tmp_path, row), mapping)
     assert board["bid_price"].to_list() == [Decimal("0.04350000")]
     assert board["ask_price"].to_list() == [Decimal("0.29000000")]
     assert board["mark_iv"].to_list() == [Decimal("46.6000")]
@@ -56,7 +56,7 @@ def test_prices_keep_every_decimal_on_their_way_to_the_table(
 def test_an_absent_quote_is_null_and_zero_is_absent_only_where_the_mapping_says_so(
     tmp_path: Path, mapping: Mapping
 ) -> None:
-    board, _ = read_csv_board(
+    board, _ = read_csv(
         board_file(tmp_path, "BTC-27MAR26-70000-C,0.0,0.0,n/a,,2026-03-02T11:17:30+00:00"), mapping
     )
     assert board["bid_price"].to_list() == [Decimal(0)]
@@ -69,25 +69,25 @@ def test_a_cell_that_is_no_number_is_refused_with_its_text_and_the_cure(
 ) -> None:
     path = board_file(tmp_path, "BTC-27MAR26-70000-C,cheap,0.1,0.5,1,2026-03-02T11:17:30Z")
     with pytest.raises(ImportFileError, match=r"'bid' must hold numbers, was 'cheap'.*absent"):
-        read_csv_board(path, mapping)
+        read_csv(path, mapping)
 
 
 def test_a_missing_column_is_named(tmp_path: Path, mapping: Mapping) -> None:
     path = tmp_path / "board.csv"
     path.write_text("symbol,bid,at\n", encoding="utf-8")
     with pytest.raises(ImportFileError, match=r"lacks the columns \['ask', 'index', 'vol'\]"):
-        read_csv_board(path, mapping)
+        read_csv(path, mapping)
 
 
 def test_an_unknown_header_says_how_to_give_a_mapping(tmp_path: Path) -> None:
     with pytest.raises(NotABoardError, match="--mapping"):
-        read_csv_board(board_file(tmp_path))
+        read_csv(board_file(tmp_path))
 
 
 def test_a_bad_time_is_refused_with_its_text(tmp_path: Path, mapping: Mapping) -> None:
     path = board_file(tmp_path, "BTC-27MAR26-70000-C,0.1,0.2,0.5,1,yesterday")
     with pytest.raises(ImportFileError, match="ISO 8601, was 'yesterday'"):
-        read_csv_board(path, mapping)
+        read_csv(path, mapping)
 
 
 def test_gzip_is_read_and_a_cut_gzip_is_refused(tmp_path: Path, mapping: Mapping) -> None:
@@ -95,15 +95,15 @@ def test_gzip_is_read_and_a_cut_gzip_is_refused(tmp_path: Path, mapping: Mapping
     packed = gzip.compress(board_file(tmp_path, row).read_bytes())
     whole = tmp_path / "board.csv.gz"
     whole.write_bytes(packed)
-    assert len(read_csv_board(whole, mapping)[0]) == 1
+    assert len(read_csv(whole, mapping)[0]) == 1
     whole.write_bytes(packed[:-10])
     with pytest.raises(ImportFileError, match="cannot be read"):
-        read_csv_board(whole, mapping)
+        read_csv(whole, mapping)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match=r"does not exist: .*nothing\.csv"):
-        read_csv_board(tmp_path / "nothing.csv")
+        read_csv(tmp_path / "nothing.csv")
 
 
 def test_a_book_summary_keeps_its_prices_exactly(book_summary: Path) -> None:
@@ -153,6 +153,6 @@ def test_a_missing_mapping_file_is_named(tmp_path: Path) -> None:
 
 def test_built_in_mappings_load_and_are_told_apart_by_their_headers() -> None:
     mappings = built_in_mappings()
-    assert len({mapping.name for mapping in mappings}) == len(mappings) == 6
+    assert len({mapping.name for mapping in mappings}) == len(mappings) == 8
     for mapping in mappings:
         assert [other for other in mappings if other.fits(list(mapping.detect))] == [mapping]

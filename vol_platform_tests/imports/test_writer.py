@@ -11,8 +11,8 @@ import pytest
 
 from vol_platform.errors import ImportFileError
 from vol_platform.imports.boards import read_board
+from vol_platform.imports.landing import ImportResult, snapshot_minute
 from vol_platform.imports.run import Skipped, import_boards
-from vol_platform.imports.writer import ImportResult, snapshot_minute
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 
@@ -129,7 +129,7 @@ def test_a_folder_may_hold_other_files_which_are_named(
 ) -> None:
     (book_summary.parent / "notes.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     results, skipped = import_into(database, book_summary.parent)
-    assert [result.board.path.name for result in results] == ["summary.json"]
+    assert [result.path.name for result in results] == ["summary.json"]
     assert [(skip.path.name, "--mapping" in skip.reason) for skip in skipped] == [
         ("notes.csv", True)
     ]
