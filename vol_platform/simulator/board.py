@@ -142,7 +142,7 @@ def _board(market: Market, day: date) -> Board:
             futures.append(FutureInstrument(label, day_start_ms(expiry), opens_ms, period))
         for strike, listed in _strike_days(market, expiry, day).items():
             for is_call in (True, False):
-                names.append(f"{label}-{strike:.0f}-{'C' if is_call else 'P'}")
+                names.append(f"{label}-{_strike_text(strike)}-{'C' if is_call else 'P'}")
                 expiry_row.append(row)
                 strikes.append(strike)
                 calls.append(is_call)
@@ -165,6 +165,11 @@ def _board(market: Market, day: date) -> Board:
     )
 
 
+def _strike_text(strike: float) -> str:
+    """Return a strike as names spell it: ``132d5`` is 132.5."""
+    return f"{strike:.4f}".rstrip("0").rstrip(".").replace(".", "d")
+
+
 def board_at(market: Market, time_ms: int) -> Board:
     """Return the board that trades at a moment."""
     return _board(market, board_day(time_ms))
@@ -176,14 +181,17 @@ def instrument_rows(market: Market, board: Board, time_ms: int) -> list[dict[str
     currency = market.currency
     common = {
         "price_index": specification.index_name,
-        "instrument_type": "reversed",
-        "settlement_currency": currency,
-        "base_currency": currency,
-        "counter_currency": "USD",
+        "instrument_type": "linear" if market.is_linear else "reversed",
+        "settlement_currency": market.settlement,
+        "base_currency": market.coin,
+        "counter_currency": market.settlement if market.is_linear else "USD",
         "is_active": True,
         "state": "open",
         "rfq": False,
     }
+    contract = specification.minimum_amount if market.is_linear else 1.0
+    if currency == "BTC":
+        contract = 10.0
     rows: list[dict[str, Any]] = []
     for row, name in enumerate(board.names):
         expiry = board.expiries[int(board.expiry_row[row])]
@@ -197,16 +205,16 @@ def instrument_rows(market: Market, board: Board, time_ms: int) -> list[dict[str
                 "option_type": "call" if board.is_call[row] else "put",
                 "strike": float(board.strike[row]),
                 "settlement_period": kind if kind in {"day", "week"} else "month",
-                "quote_currency": currency,
-                "tick_size": 0.0001,
-                "tick_size_steps": [{"above_price": 0.005, "tick_size": 0.0005}],
+                "quote_currency": market.settlement,
+                "tick_size": specification.ladder.fine,
+                "tick_size_steps": specification.ladder.rows,
                 "contract_size": 1.0,
                 "min_trade_amount": specification.minimum_amount,
                 "maker_commission": 0.0003,
                 "taker_commission": 0.0003,
                 "block_trade_commission": 0.0003,
                 "block_trade_min_trade_amount": 25 if currency == "BTC" else 250,
-                "block_trade_tick_size": 0.0001,
+                "block_trade_tick_size": specification.ladder.fine,
                 "creation_timestamp": int(board.creation_ms[row]),
                 "expiration_timestamp": day_start_ms(expiry),
             }
@@ -217,13 +225,13 @@ def instrument_rows(market: Market, board: Board, time_ms: int) -> list[dict[str
             "kind": "future",
             "instrument_name": future.name,
             "instrument_id": noise.stream_of(future.name),
-            "future_type": "reversed",
+            "future_type": "linear" if market.is_linear else "reversed",
             "settlement_period": future.period,
-            "quote_currency": "USD",
+            "quote_currency": market.settlement if market.is_linear else "USD",
             "tick_size": specification.future_tick,
             "tick_size_steps": [],
-            "contract_size": 10.0 if currency == "BTC" else 1.0,
-            "min_trade_amount": 10.0 if currency == "BTC" else 1.0,
+            "contract_size": contract,
+            "min_trade_amount": contract,
             "maker_commission": 0.0,
             "taker_commission": 0.0005,
             "max_leverage": 50,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vol_platform.simulator import noise
+from vol_platform.simulator.ladder import COIN_LADDER
 from vol_platform.simulator.wire import FutureTicker, TickerData
 
 __all__ = ["BookState", "Levels", "book_changes", "change_number", "levels"]
@@ -38,7 +39,7 @@ def levels(seed: int, ticker: TickerData, tick: float) -> tuple[Levels, Levels]:
         if price > 0.0:
             side.append([price, amount])
             for depth, size in zip(depths.tolist(), sizes, strict=True):
-                step = tick if price >= 0.005 else 0.0001
+                step = tick if price >= COIN_LADDER.above else COIN_LADDER.fine
                 next_price = round(price + direction * depth * step, 4)
                 if next_price > 0.0:
                     side.append([next_price, size])

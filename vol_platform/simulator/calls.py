@@ -79,7 +79,8 @@ def currencies(request: Request) -> list[str]:
         return list(request.exchange.venue.feeds)
     if currency not in {*CURRENCIES, *_OTHER_CURRENCIES}:
         raise invalid_params("currency", "invalid currency")
-    return [currency] if currency in request.exchange.venue.feeds else []
+    markets = request.exchange.venue.markets
+    return [name for name, market in markets.items() if market.settlement == currency]
 
 
 def kind_of(params: Parameters) -> str:

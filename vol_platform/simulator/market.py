@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from vol_platform.errors import SettingsError
 from vol_platform.simulator import noise
 from vol_platform.simulator.expiries import YEAR_MS
+from vol_platform.simulator.ladder import COIN_LADDER, Ladder
 from vol_platform.simulator.surface import SurfaceParameters
 
 __all__ = ["CURRENCIES", "Currency", "CurrencySpecification", "Market"]
 
-Currency = Literal["BTC", "ETH"]
+Currency = Literal["BTC", "ETH", "BTC_USDC", "SOL_USDC"]
 
 _SECONDS_PER_YEAR = YEAR_MS / 1000
 _INDEX_OCTAVES = (-3, 22)
@@ -55,6 +56,8 @@ class CurrencySpecification:
         Smallest option order, in coin.
     future_tick
         Tick of the futures, USD.
+    ladder
+        Steps of option prices, in the premium currency.
     """
 
     index_name: str
@@ -65,6 +68,7 @@ class CurrencySpecification:
     strike_steps: tuple[float, float, float, float]
     minimum_amount: float
     future_tick: float
+    ladder: Ladder = COIN_LADDER
 
 
 CURRENCIES: dict[str, CurrencySpecification] = {
@@ -74,18 +78,42 @@ CURRENCIES: dict[str, CurrencySpecification] = {
     "ETH": CurrencySpecification(
         "eth_usd", 2_900.0, 0.60, 0.60, 0.64, (25.0, 50.0, 100.0, 200.0), 1.0, 0.05
     ),
+    "BTC_USDC": CurrencySpecification(
+        "btc_usdc",
+        76_000.0,
+        0.42,
+        0.42,
+        0.46,
+        (500.0, 1000.0, 2000.0, 5000.0),
+        0.1,
+        0.5,
+        Ladder(5.0, 5.0, 0.0),
+    ),
+    "SOL_USDC": CurrencySpecification(
+        "sol_usdc",
+        140.0,
+        0.80,
+        0.78,
+        0.82,
+        (2.5, 5.0, 10.0, 20.0),
+        10.0,
+        0.01,
+        Ladder(0.1, 0.1, 0.0),
+    ),
 }
 
 
 class Market:
-    """One currency's index, forward basis and true surface.
+    """One market's index, forward basis and true surface.
+
+    A linear market (BTC_USDC) has the index and the surface of its coin; its premiums are USDC.
 
     Parameters
     ----------
     seed
         Same seed, same market.
     currency
-        ``"BTC"`` or ``"ETH"``.
+        A key of `CURRENCIES`.
     """
 
     def __init__(self, seed: int, currency: str = "BTC") -> None:
@@ -96,9 +124,12 @@ class Market:
         self.seed = seed
         self.currency = currency
         self.specification = CURRENCIES[currency]
+        self.coin, _, settlement = currency.partition("_")
+        self.is_linear = bool(settlement)
+        self.settlement = settlement or self.coin
 
     def _stream(self, factor: str) -> int:
-        return noise.stream_of(f"{self.currency} {factor}")
+        return noise.stream_of(f"{self.coin} {factor}")
 
     def _slow(self, factor: str, time_ms: NDArray[np.int64]) -> NDArray[np.float64]:
         return _SLOW_SCALE * noise.fractal(self.seed, self._stream(factor), time_ms, *_SLOW_OCTAVES)

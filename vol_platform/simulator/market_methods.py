@@ -21,6 +21,7 @@ from vol_platform.simulator.calls import (
     text,
 )
 from vol_platform.simulator.errors import RpcError, invalid_params
+from vol_platform.simulator.market import Market
 from vol_platform.simulator.trades import Trade, sequence_window
 from vol_platform.simulator.wire import TickerData, plain
 
@@ -86,15 +87,15 @@ def _get_book_summary(request: Request) -> Any:
         if kind in {"any", "option"}:
             rows = np.arange(len(feed.board.names))
             options = feed.source.options(rows, np.full(rows.size, now))
-            result += [_summary(plain(each), currency, now, is_option=True) for each in options]
+            result += [_summary(plain(each), feed.market, now, is_option=True) for each in options]
         if kind in {"any", "future"}:
             names = [future.name for future in feed.board.futures]
             futures = feed.source.futures(names, now)
-            result += [_summary(plain(each), currency, now, is_option=False) for each in futures]
+            result += [_summary(plain(each), feed.market, now, is_option=False) for each in futures]
     return result
 
 
-def _summary(ticker: Parameters, currency: str, now: int, *, is_option: bool) -> Parameters:
+def _summary(ticker: Parameters, market: Market, now: int, *, is_option: bool) -> Parameters:
     bid = ticker["best_bid_price"] or None
     ask = ticker["best_ask_price"] or None
     stats = ticker["stats"]
@@ -111,8 +112,8 @@ def _summary(ticker: Parameters, currency: str, now: int, *, is_option: bool) ->
         "price_change": stats["price_change"],
         "volume": stats["volume"],
         "estimated_delivery_price": ticker["estimated_delivery_price"],
-        "base_currency": currency,
-        "quote_currency": currency if is_option else "USD",
+        "base_currency": market.coin,
+        "quote_currency": market.settlement if is_option or market.is_linear else "USD",
         "volume_usd": stats["volume_usd"],
         "mid_price": round((bid + ask) / 2, 8) if bid and ask else None,
     }

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vol_platform.errors import SettingsError
+from vol_platform.simulator.market import Currency
 
 __all__ = ["ChaosOptions", "ExchangeOptions", "make_options"]
 
@@ -66,7 +67,7 @@ class ExchangeOptions(BaseModel):
     port: int = Field(default=0, ge=0, le=65535)
     """0 takes a free port."""
     seed: int = 7
-    currencies: tuple[Literal["BTC", "ETH"], ...] = ("BTC",)
+    currencies: tuple[Currency, ...] = ("BTC",)
     start: AwareDatetime | None = None
     """Simulated time at start-up; None is now."""
     speed: float = Field(default=1.0, ge=0.0)

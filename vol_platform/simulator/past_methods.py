@@ -87,8 +87,12 @@ def _candles(request: Request) -> Any:
         while trade is not None and trade["timestamp"] < tick + width:
             prices.append(trade["price"])
             is_option = "iv" in trade
-            volume += trade["amount"] if is_option else trade["amount"] / trade["price"]
-            cost += trade["amount"] * (trade["index_price"] * trade["price"] if is_option else 1.0)
+            coins = trade["amount"]
+            if not is_option and not market.is_linear:
+                coins = coins / trade["price"]
+            volume += coins
+            unit = trade["index_price"] if is_option and not market.is_linear else 1.0
+            cost += coins * trade["price"] * unit
             trade = next(trades, None)
         if not prices:
             if not answer["close"]:
@@ -104,7 +108,7 @@ def _volatility_candles(request: Request) -> Any:
     """Return DVOL candles, the newest of the window; `continuation` ends the next, older page."""
     currency = text(request.params, "currency").upper()
     market = request.exchange.venue.markets.get(currency)
-    if market is None:
+    if market is None or market.is_linear:
         raise invalid_params("currency", "no volatility index of this currency")
     start, end = _window(request.params)
     resolution = text(request.params, "resolution")

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vol_platform.simulator import noise
 from vol_platform.simulator.board import Board
 from vol_platform.simulator.expiries import DAY_MS, YEAR_MS
+from vol_platform.simulator.ladder import COIN_LADDER
 from vol_platform.simulator.market import Market
 from vol_platform.simulator.pricing import Greeks, coin_price, greeks, implied_volatility
 from vol_platform.simulator.surface import SurfaceParameters
@@ -24,15 +25,12 @@ __all__ = [
     "OptionQuotes",
     "forwards",
     "option_quotes",
-    "round_to_ladder",
 ]
 
 _Array = NDArray[np.float64]
 
 SETTLEMENT_WINDOW_MS = 1_800_000
-_LADDER_BREAK = 0.005
-_FINE_TICK = 0.0001
-_COARSE_TICK = 0.0005
+_FINE_TICK = COIN_LADDER.fine
 
 _TENOR_DAYS = np.array([1.0, 4.5, 12.5, 45.5, 120.5])
 _ABSOLUTE_DELTAS = np.array([0.05, 0.16, 0.5, 0.82, 0.94])
@@ -66,7 +64,8 @@ _WING_DELTA = 0.02
 class OptionQuotes:
     """Quotes of chosen options, each at its own moment; every array has shape (n,).
 
-    Prices are coin, volatilities decimals (0 for absent), absent prices and sizes 0.
+    Prices are in the premium currency (coin, or USDC of linear options), volatilities decimals (0
+    for absent), absent prices and sizes 0.
     """
 
     rows: NDArray[np.int64]
@@ -84,24 +83,6 @@ class OptionQuotes:
     ask_amount: _Array
     bid_volatility: _Array
     ask_volatility: _Array
-
-
-def round_to_ladder(price: ArrayLike, side: int = 0) -> _Array:
-    """Round coin prices to the tick ladder: 0.0001 below 0.005 and 0.0005 from there on.
-
-    `side` is -1 for down, +1 for up, 0 for nearest.
-    """
-    value = np.asarray(price, dtype=np.float64)
-    tick = np.where(value < _LADDER_BREAK, _FINE_TICK, _COARSE_TICK)
-    ticks = value / tick
-    whole = (
-        np.round(ticks)
-        if side == 0
-        else np.ceil(ticks - 1e-9)
-        if side > 0
-        else np.floor(ticks + 1e-9)
-    )
-    return np.asarray(np.round(whole * tick, 4))
 
 
 def forwards(
@@ -195,6 +176,13 @@ def option_quotes(
     gone |= fixed >= listed_share
     bid = np.where(gone, 0.0, bid)
     ask = np.where(gone, 0.0, ask)
+    unit = np.ones_like(forward)
+    if market.is_linear:
+        unit = forward
+        ladder = market.specification.ladder
+        bid = ladder.round(bid * unit, -1)
+        ask = np.where(ask > 0.0, np.maximum(ladder.round(ask * unit, 1), bid + ladder.fine), 0.0)
+        mark = mark * unit
     return OptionQuotes(
         rows=rows,
         time_ms=time_ms,
@@ -209,8 +197,12 @@ def option_quotes(
         ask_price=ask,
         bid_amount=_amounts(market, streams + 3, time_ms, bid),
         ask_amount=_amounts(market, streams + 4, time_ms, ask),
-        bid_volatility=_quote_volatility(bid, forward, strike, safe_years, is_call, volatility),
-        ask_volatility=_quote_volatility(ask, forward, strike, safe_years, is_call, volatility),
+        bid_volatility=_quote_volatility(
+            bid / unit, forward, strike, safe_years, is_call, volatility
+        ),
+        ask_volatility=_quote_volatility(
+            ask / unit, forward, strike, safe_years, is_call, volatility
+        ),
     )
 
 
@@ -237,11 +229,11 @@ def _two_sides(
     half = np.maximum(np.minimum(half, 0.45 * mark + 0.02), 0.00005)
     lean = 0.15 * noise.step_normal(market.seed, streams + 6, time_ms, 15_000)
     centre = mark + half * np.clip(lean, -0.9, 0.9)
-    bid = np.maximum(round_to_ladder(np.maximum(centre - half, 0.0)), 0.0)
-    ask = np.maximum(round_to_ladder(centre + half), _FINE_TICK)
+    bid = np.maximum(COIN_LADDER.round(np.maximum(centre - half, 0.0)), 0.0)
+    ask = np.maximum(COIN_LADDER.round(centre + half), _FINE_TICK)
     ask = np.where(
         ask <= bid,
-        round_to_ladder(bid + np.where(bid < _LADDER_BREAK, _FINE_TICK, _COARSE_TICK)),
+        COIN_LADDER.round(bid + COIN_LADDER.step(bid)),
         ask,
     )
     share = _CALM_WING_TWO_SIDED[tenor] * (1 - stress) + _CRASH_WING_TWO_SIDED[tenor] * stress

@@ -18,7 +18,6 @@ from vol_platform.simulator.quotes import (
     OptionQuotes,
     forwards,
     option_quotes,
-    round_to_ladder,
 )
 from vol_platform.simulator.wire import (
     FutureStatistics,
@@ -67,14 +66,17 @@ class TickerSource:
         years = (board.expiry_ms[board.expiry_row] - opened) / YEAR_MS
         volatility = market.surface(opened).volatility(np.log(board.strike / forward_of), years)
         settlement = coin_price(forward_of, board.strike, years, volatility, board.is_call)
+        if market.is_linear:
+            settlement = settlement * forward_of
+        ladder = market.specification.ladder
         self._settlement = np.round(settlement, 8).tolist()
         self._settled = settled.tolist()
         self._settlement_index = float(index[0])
         traded = ~never_traded(market, board)
         spread = np.exp(0.2 * noise.normal(seed, board.stream + 12, board.start_ms))
-        last = np.maximum(round_to_ladder(settlement * spread), 0.0001)
-        high = round_to_ladder(last * 1.25, 1)
-        low = np.maximum(round_to_ladder(last * 0.8, -1), 0.0001)
+        last = np.maximum(ladder.round(settlement * spread), ladder.fine)
+        high = ladder.round(last * 1.25, 1)
+        low = np.maximum(ladder.round(last * 0.8, -1), ladder.fine)
         volume = np.round(np.exp(2.0 * noise.normal(seed, board.stream + 13, board.start_ms)), 1)
         traded_today = traded & settled & (volume > 0.3)
         self._last = [
@@ -116,9 +118,10 @@ class TickerSource:
         board = self.board
         rows = quotes.rows
         mark = np.round(quotes.mark_price, 8)
-        band = np.maximum(0.02, 0.5 * mark)
-        low = np.maximum(round_to_ladder(np.maximum(mark - band, 0.0)), _band_floor(mark))
-        high = round_to_ladder(mark + band, 1)
+        ladder = self.market.specification.ladder
+        band = np.maximum(200.0 * ladder.fine, 0.5 * mark)
+        low = np.maximum(ladder.round(np.maximum(mark - band, 0.0)), ladder.step(mark))
+        high = ladder.round(mark + band, 1)
         greek = quotes.greeks
         wobble = noise.step_normal(
             self.market.seed, board.stream[rows] + 15, quotes.time_ms, 600_000
@@ -291,7 +294,7 @@ class TickerSource:
                 ),
                 state="open",
                 settlement_price=settled if future.creation_ms < self.board.start_ms else UNSET,
-                open_interest=_FUTURE_OPEN_INTEREST[future.period == "perpetual"],
+                open_interest=self._future_interest(future, spot),
                 min_price=_to_tick(fair * 0.985, tick),
                 max_price=_to_tick(fair * 1.015, tick),
                 mark_price=fair,
@@ -307,6 +310,11 @@ class TickerSource:
             )
             for future, moment, spot, fair, delivery, buy, sell, both, traded, rate in columns
         ]
+
+    def _future_interest(self, future: FutureInstrument, spot: float) -> float:
+        """Return the open interest: USD, or coin of linear contracts."""
+        usd = _FUTURE_OPEN_INTEREST[future.period == "perpetual"]
+        return round(usd / spot, 1) if self.market.is_linear else usd
 
 
 def _funding(premium: float) -> dict[str, float]:
@@ -325,7 +333,3 @@ def _to_tick(price: float, tick: float) -> float:
 def _percent(volatility: _Array) -> list[float]:
     result: list[float] = np.round(100.0 * volatility, 2).tolist()
     return result
-
-
-def _band_floor(mark: _Array) -> _Array:
-    return np.where(mark < 0.005, 0.0001, 0.0005)

@@ -17,7 +17,7 @@ from vol_platform.simulator import noise
 from vol_platform.simulator.board import Board, FutureInstrument, board_at
 from vol_platform.simulator.market import Market
 from vol_platform.simulator.names import row_from_name
-from vol_platform.simulator.quotes import option_quotes, round_to_ladder
+from vol_platform.simulator.quotes import option_quotes
 from vol_platform.simulator.tickers import TickerSource, never_traded
 
 __all__ = ["Trade", "sequence_window", "trades_between"]
@@ -119,7 +119,9 @@ def _option_trades(market: Market, board: Board, start_ms: int, end_ms: int) -> 
     quotes = option_quotes(market, board, rows, times)
     buys = noise.uniform(seed, board.stream[rows] + 33, slots) < 0.5
     shown = np.where(buys, quotes.ask_price, quotes.bid_price)
-    price = np.where(shown > 0.0, shown, np.maximum(round_to_ladder(quotes.mark_price), 0.0001))
+    ladder = market.specification.ladder
+    fair = np.maximum(ladder.round(quotes.mark_price), ladder.fine)
+    price = np.where(shown > 0.0, shown, fair)
     vol = np.where(buys, quotes.ask_volatility, quotes.bid_volatility)
     lots = np.maximum(np.round(np.exp(2.0 + noise.normal(seed, board.stream[rows] + 34, slots))), 1)
     amount = np.round(lots * market.specification.minimum_amount, 1)
@@ -167,6 +169,8 @@ def _future_trades(
         np.round(np.exp(4.0 + 1.5 * noise.normal(seed, stream[0] + 34, slots))), 1
     ).tolist()
     first_slot = _ORIGIN_MS // slot_ms
+    specification = source.market.specification
+    unit = specification.minimum_amount if source.market.is_linear else 10.0
     tickers = source.future_tickers([future] * slots.size, times)
     return [
         {
@@ -180,7 +184,7 @@ def _future_trades(
             "index_price": ticker.index_price,
             "direction": "buy" if bought else "sell",
             "contracts": count,
-            "amount": 10.0 * count,
+            "amount": unit * count,
         }
         for slot, bought, count, ticker in zip(
             slots.tolist(), buys, contracts, tickers, strict=True

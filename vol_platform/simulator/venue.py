@@ -60,8 +60,11 @@ class Venue:
     def exists(self, channel: Channel, time_ms: int) -> bool:
         """Return whether a channel can be subscribed."""
         match channel.kind:
-            case "deribit_price_index" | "deribit_volatility_index" | "markprice.options":
+            case "deribit_price_index" | "markprice.options":
                 return self._market_of_index(channel.subject) is not None
+            case "deribit_volatility_index":
+                market = self._market_of_index(channel.subject)
+                return market is not None and not market.is_linear
             case "platform_state" | "platform_state.public_methods_state":
                 return True
             case "instrument.state":
@@ -77,7 +80,8 @@ class Venue:
 
     def _is_scope(self, subject: str) -> bool:
         kind, _, currency = subject.partition(".")
-        return kind in {"any", "option", "future"} and currency in {"any", *self.feeds}
+        settled = {market.settlement for market in self.markets.values()}
+        return kind in {"any", "option", "future"} and currency in {"any", *settled}
 
     def _listed(self, name: str, time_ms: int) -> bool:
         return any(
@@ -111,7 +115,8 @@ class Venue:
         name = ticker.instrument_name
         market = self.markets[name.split("-", 1)[0]]
         is_option = name.endswith(("-C", "-P"))
-        tick = 0.0005 if is_option else market.specification.future_tick
+        specification = market.specification
+        tick = specification.ladder.coarse if is_option else specification.future_tick
         bids, asks = levels(market.seed, ticker, tick)
         return bids, asks, change_number(market.seed, name, ticker.timestamp)
 
@@ -316,7 +321,7 @@ class Venue:
     def _say_trade(self, currency: str, trade: Trade, publisher: Publisher) -> None:
         name = trade["instrument_name"]
         kind = "option" if "iv" in trade else "future"
-        for subject in (name, *_scopes(kind, currency)):
+        for subject in (name, *_scopes(kind, self.markets[currency].settlement)):
             for interval in ("raw", "100ms", "agg2"):
                 channel = f"trades.{subject}.{interval}"
                 if publisher.has_subscribers(channel):
@@ -331,7 +336,7 @@ class Venue:
         changes += [(name, kind, "created") for name, kind in after.items() if name not in before]
         for name, kind, state in changes:
             data = {"instrument_name": name, "state": state, "timestamp": time_ms}
-            for scope in _scopes(kind, roll.began.currency):
+            for scope in _scopes(kind, self.markets[roll.began.currency].settlement):
                 channel = f"instrument.state.{scope}"
                 if publisher.has_subscribers(channel):
                     publisher.publish(channel, self.notification(channel, data))

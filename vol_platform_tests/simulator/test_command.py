@@ -59,7 +59,10 @@ def test_it_says_when_it_is_ready_answers_and_stops_on_a_signal() -> None:
         (("--bogus",), "unrecognized arguments: --bogus; see python -m vol_platform.simulator"),
         (("--capture", "/no/such/file"), "capture /no/such/file does not exist"),
         (("history", "--end", "yesterday"), "--end must be ISO 8601"),
-        (("history", "--currency", "DOGE"), "currency must be one of BTC, ETH, was 'DOGE'"),
+        (
+            ("history", "--currency", "DOGE"),
+            "currency must be one of BTC, ETH, BTC_USDC, SOL_USDC, was 'DOGE'",
+        ),
         (("history", "--output", "/no/such/folder/x"), "--output /no/such/folder/x cannot be"),
     ],
 )

@@ -77,5 +77,5 @@ def test_the_estimated_delivery_price_becomes_the_average_of_the_last_half_hour(
 
 
 def test_an_unknown_currency_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="must be one of BTC, ETH, was 'DOGE'"):
+    with pytest.raises(SettingsError, match="BTC, ETH, BTC_USDC, SOL_USDC, was 'DOGE'"):
         Market(7, "DOGE")

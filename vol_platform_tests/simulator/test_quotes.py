@@ -8,11 +8,11 @@ import pytest
 from vol_platform.simulator import Market
 from vol_platform.simulator.board import Board, board_at
 from vol_platform.simulator.expiries import DAY_MS, day_start_ms
+from vol_platform.simulator.ladder import COIN_LADDER
 from vol_platform.simulator.quotes import (
     OptionQuotes,
     forwards,
     option_quotes,
-    round_to_ladder,
 )
 from vol_platform_tests.simulator.conftest import START_MS
 
@@ -26,11 +26,11 @@ def _whole_board(market: Market, time_ms: int) -> tuple[Board, OptionQuotes]:
 
 
 def test_the_ladder_is_fine_below_half_a_hundredth_and_coarse_above() -> None:
-    assert round_to_ladder([0.00314, 0.0049, 0.00512, 0.00538, 0.1]).tolist() == [
+    assert COIN_LADDER.round([0.00314, 0.0049, 0.00512, 0.00538, 0.1]).tolist() == [
         *(0.0031, 0.0049, 0.005, 0.0055, 0.1)
     ]
-    assert round_to_ladder([0.00314, 0.0051], -1).tolist() == [0.0031, 0.005]
-    assert round_to_ladder([0.00314, 0.0051], 1).tolist() == [0.0032, 0.0055]
+    assert COIN_LADDER.round([0.00314, 0.0051], -1).tolist() == [0.0031, 0.005]
+    assert COIN_LADDER.round([0.00314, 0.0051], 1).tolist() == [0.0032, 0.0055]
 
 
 @pytest.mark.parametrize("seed", [7, 8, 9])
