@@ -22,7 +22,6 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
@@ -37,8 +36,7 @@ from streamer.segment import RecordKind
 __all__ = ["CapturedMessage", "channels_of_capture", "read_capture"]
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedMessage:
+class CapturedMessage(msgspec.Struct, frozen=True, gc=False):
     """A message of the exchange.
 
     Attributes
@@ -175,11 +173,11 @@ def _is_one_document(path: Path, stream: BinaryIO) -> bool:
 
 
 def _message_of(line: bytes) -> CapturedMessage | None:
+    frame = _FRAME.match(line)
+    if frame is not None:  # nearly every line
+        return CapturedMessage(line[frame.end() :], _nanoseconds(frame.group(1)))
     if not line.strip() or _CLIENT.match(line):
         return None
-    frame = _FRAME.match(line)
-    if frame is not None:
-        return CapturedMessage(line[frame.end() :], _nanoseconds(frame.group(1)))
     rest = _REST.match(line)
     if rest is not None:
         kind = next((it for name, it in _REST_KINDS.items() if name in rest.group(1)), None)
@@ -203,4 +201,5 @@ def _message_of_entry(line: bytes) -> CapturedMessage | None:
 
 
 def _nanoseconds(seconds: bytes) -> int:
-    return int(Decimal(seconds.decode()) * 1_000_000_000)
+    whole, _, fraction = seconds.partition(b".")
+    return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
