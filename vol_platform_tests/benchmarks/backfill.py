@@ -5,24 +5,20 @@
     python -m vol_platform_tests.benchmarks backfill --days 30
 
 works in a database of its own (``vol_benchmark``) of the ClickHouse that the settings point at.
-The first run simulates a day through the streamer, one tick per option and minute; the other days
-are copies of it in the database, each a day earlier with its expiries, so that a month takes
-minutes to make.  Every run begins with empty derived tables.
+Days that are not there are made first, as by the benchmark `fill`.  Every run begins with empty
+derived tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
@@ -31,13 +27,15 @@ from vol_platform.derivations.registry import REGISTRY
 from vol_platform.local.dagster_home import write_dagster_home
 from vol_platform.quant import warm_up
 from vol_platform.record.run import materialise_hours
-from vol_platform.settings import Settings, load_settings
 from vol_platform.store.client import connect
-from vol_platform.store.migrate import migrate
-
-DATABASE = "vol_benchmark"
-DAY = timedelta(days=1)
-SECONDS_BETWEEN_TICKS = 60
+from vol_platform_tests.benchmarks.fill import (
+    DAY,
+    SECONDS_BETWEEN_TICKS,
+    benchmark_settings,
+    count_ticks,
+    day_of,
+    fill_days,
+)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -47,105 +45,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
         "--last-day",
-        type=lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC),
-        default=datetime(2026, 11, 21, tzinfo=UTC),
-        help="the day that is simulated; the others lie before it",
+        type=day_of,
+        default=day_of("2026-11-21"),
+        help="the others lie before it",
     )
     return parser.parse_args(arguments)
-
-
-def _count(client: Client, day: datetime) -> int:
-    return int(
-        client.query(
-            "SELECT count() FROM options_quotes WHERE toDate(exchange_ts) = {day:Date}",
-            parameters={"day": f"{day:%Y-%m-%d}"},
-        ).result_rows[0][0]
-    )
-
-
-def _simulate(settings: Settings, day: datetime) -> None:
-    """Fill a day with simulated ticks, through the wire format, the parser and the spool."""
-    where = settings.clickhouse
-    environment = {
-        **os.environ,
-        "VOL_STREAMER_CLICKHOUSE__HOST": where.host,
-        "VOL_STREAMER_CLICKHOUSE__PORT": str(where.port),
-        "VOL_STREAMER_CLICKHOUSE__DATABASE": where.database,
-    }
-    history = [
-        *(sys.executable, "-m", "vol_platform.simulator", "history", "--hours", "24"),
-        *("--end", (day + DAY).isoformat(), "--output", "-"),
-        *("--seconds-between-ticks", str(SECONDS_BETWEEN_TICKS)),
-    ]
-    with tempfile.TemporaryDirectory() as spool:
-        ingest = [sys.executable, "-m", "streamer.main", "ingest", "-", "--json"]
-        ingest += ["--spool-directory", spool]
-        with subprocess.Popen(history, stdout=subprocess.PIPE, env=environment) as source:
-            subprocess.run(ingest, stdin=source.stdout, env=environment, check=True)
-
-
-def _forget_listing_times(client: Client) -> None:
-    """Forget when options were listed: an option then counts on the days that quote it."""
-    client.command(
-        "INSERT INTO options_metadata SELECT * REPLACE (CAST(NULL, 'Nullable(DateTime64(3, "
-        "''UTC''))') AS creation_ts, seen_ts + INTERVAL 1 HOUR AS seen_ts) "
-        "FROM (SELECT * FROM instruments WHERE creation_ts IS NOT NULL)"
-    )
-
-
-def _copy_day(client: Client, base: datetime, days: int) -> None:
-    """Copy the base day so many days back, with its expiries and the names that hold them."""
-    expiries = [row[0] for row in client.query(_CODES).result_rows]
-    values: dict[str, Any] = {
-        "base": base,
-        "end": base + DAY,
-        "days": days,
-        "old": expiries,
-        "new": [_code(datetime.strptime(code, "%d%b%y") - days * DAY) for code in expiries],  # noqa: DTZ007 - a date of the wire
-    }
-    moved = ", ".join(
-        f"{column} - toIntervalDay({{days:UInt32}}) AS {column}"
-        for column in ("exchange_ts", "received_ts")
-    )
-    named = f"{_renamed('instrument_name')} AS instrument_name"
-    underlying = f"{_renamed('underlying_index')} AS underlying_index"
-    for table, replaced in (
-        ("options_quotes", f"{moved}, {named}, {underlying}"),
-        ("futures_prices", f"{moved}, {named}"),
-        ("spot_prices", moved),
-    ):
-        client.command(
-            f"INSERT INTO {table} SELECT * REPLACE ({replaced}) FROM (SELECT * FROM {table} "  # noqa: S608 - our own texts
-            "WHERE exchange_ts >= {base:DateTime64(3, 'UTC')} "
-            "AND exchange_ts < {end:DateTime64(3, 'UTC')})",
-            parameters=values,
-        )
-    client.command(
-        f"INSERT INTO options_metadata SELECT * REPLACE ({named}, "  # noqa: S608 - our own texts
-        "expiry_ts - toIntervalDay({days:UInt32}) AS expiry_ts) FROM (SELECT * FROM instruments "
-        "WHERE kind = 'future' OR instrument_name IN (SELECT instrument_name FROM options_quotes "
-        "WHERE exchange_ts >= {base:DateTime64(3, 'UTC')}))",
-        parameters=values,
-    )
-
-
-_CODES = """
-SELECT DISTINCT splitByChar('-', toString(instrument_name))[2] AS code FROM instruments
-WHERE match(code, '^[0-9]+[A-Z]{3}[0-9]{2}$')
-"""
-
-
-def _renamed(column: str) -> str:
-    """Return SQL for a name with the date in it moved; other names stay."""
-    parts = f"splitByChar('-', toString({column}))"
-    return (
-        f"arrayStringConcat(arrayMap(part -> transform(part, {{old:Array(String)}}, "
-        f"{{new:Array(String)}}, part), {parts}), '-')"
-    )
-
-
-def _code(day: datetime) -> str:
-    return f"{day.day}{day:%b%y}".upper()
 
 
 def _contents(client: Client) -> dict[str, tuple[int, int]]:
@@ -167,24 +71,11 @@ def _megabytes(folder: Path) -> float:
 def main(arguments: Sequence[str] = ()) -> None:
     """Make the ticks that are not there, materialise them twice, and print figures."""
     chosen = _options(arguments)
-    base = chosen.last_day
-    given = load_settings()
-    settings = given.model_copy(
-        update={
-            "clickhouse": given.clickhouse.model_copy(update={"database": DATABASE}),
-            "record": given.record.model_copy(update={"processes": chosen.processes}),
-        }
-    )
-    migrate(settings)
-    days = [base - number * DAY for number in range(chosen.days)]
+    settings = benchmark_settings(chosen.processes)
+    days = [chosen.last_day - number * DAY for number in range(chosen.days)]
+    fill_days(settings, days, SECONDS_BETWEEN_TICKS)
     with connect(settings) as client:
-        if not _count(client, base):
-            _simulate(settings, base)
-        _forget_listing_times(client)
-        for number, day in enumerate(days):
-            if not _count(client, day):
-                _copy_day(client, base, number)
-        ticks = sum(_count(client, day) for day in days) * chosen.hours // 24
+        ticks = sum(count_ticks(client, day) for day in days) * chosen.hours // 24
         for one in REGISTRY:
             client.command(f"TRUNCATE TABLE {one.table}")
         client.command("TRUNCATE TABLE derivation_runs")

@@ -35,11 +35,9 @@ SECONDS_BETWEEN_TICKS = 45.0
 """About 2.2 million option ticks a day: 65 million in 30 days."""
 
 _TABLES = ("options_quotes", "futures_prices", "spot_prices", "trades")
-_SEGMENTS = {
-    # Nobody waits for the rows of a history: fewer, larger inserts cost the database a third.
-    "VOL_STREAMER_SPOOL__ROLL_SECONDS": "3600",
-    "VOL_STREAMER_SPOOL__ROLL_MESSAGES": "60000",
-    "VOL_STREAMER_SPOOL__ROLL_BYTES": str(256 * 1024**2),
+_SPOOL = {
+    # Nobody waits for the rows of a history: segments are full, and not kept when they are stored.
+    "VOL_STREAMER_SPOOL__ROLL_SECONDS": "60",
     "VOL_STREAMER_SPOOL__KEEP_DONE_SEGMENTS": "1",
 }
 
@@ -78,7 +76,7 @@ def _is_filled(client: Client, day: datetime) -> bool:
         "AND collector = {collector:String}",
         parameters={"first": day, "end": day + DAY, "collector": _collector(day)},
     )
-    return int(answer.result_rows[0][0]) == 24  # noqa: PLR2004 - hours of a day
+    return int(answer.result_rows[0][0]) == 24
 
 
 def _collector(day: datetime) -> str:
@@ -94,7 +92,7 @@ def _fill_day(settings: Settings, day: datetime, seconds_between_ticks: float) -
     where = settings.clickhouse
     environment = {
         **os.environ,
-        **_SEGMENTS,
+        **_SPOOL,
         "VOL_STREAMER_COLLECTOR": _collector(day),
         "VOL_STREAMER_CLICKHOUSE__HOST": where.host,
         "VOL_STREAMER_CLICKHOUSE__PORT": str(where.port),
@@ -106,7 +104,7 @@ def _fill_day(settings: Settings, day: datetime, seconds_between_ticks: float) -
         *("--seconds-between-ticks", str(seconds_between_ticks)),
     ]
     ingest = [sys.executable, "-m", "streamer.main", "ingest", "-", "--json"]
-    with tempfile.TemporaryDirectory() as spool, open(Path(spool) / "stderr", "w+b") as errors:
+    with tempfile.TemporaryDirectory() as spool, (Path(spool) / "stderr").open("w+b") as errors:
         ingest += ["--keep-receive-times", "--spool-directory", spool]
         with subprocess.Popen(
             history, stdout=subprocess.PIPE, stderr=errors, env=environment
