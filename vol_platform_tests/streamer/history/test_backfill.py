@@ -13,9 +13,11 @@ from streamer.history.history_store import HistoryStore
 from streamer.history.intervals import Interval
 from streamer.history.run import Asker, Backfill
 from streamer.history.tasks import trade_tasks
+from vol_platform.simulator import Exchange
+from vol_platform.simulator.options import make_options
 from vol_platform.simulator.past_trades import past_trades
 from vol_platform.store.client import connect
-from vol_platform_tests.simulator.conftest import START_MS
+from vol_platform_tests.simulator.conftest import START, START_MS
 from vol_platform_tests.streamer.support import streamer_settings
 
 _HOUR_MS = 3_600_000
@@ -174,6 +176,26 @@ async def test_credits_that_run_out_and_maintenance_are_waited_for(exchange):
     exchange.set_maintenance(False)
     assert b"trades" in bytes(await asking)
     await rest.close()
+
+
+async def test_a_linear_market_is_asked_for_by_its_settlement_currency(run, database, monkeypatch):
+    options = make_options(start=START, seed=7, speed=0.001, currencies=("SOL_USDC",))
+    async with Exchange(options) as linear:
+        monkeypatch.setenv("VOL_STREAMER_REST_URL", linear.rest_url)
+        window = ("--from", "2026-05-31T07:50", "--to", "2026-05-31T08:10")
+        done = await asyncio.to_thread(run, *window, "--currencies", "SOL_USDC")
+        assert done.exit_code == 0, done.output
+        same = await asyncio.to_thread(run, "compare", *window, "--currencies", "SOL_USDC")
+        assert same.exit_code == 0, same.output
+        start = FIRST_MS + 1_200_000
+        market = linear.venue.markets["SOL_USDC"]
+        traded = list(past_trades(market, start, start + 1_199_999, kind="future"))
+    subjects = dict(rows_of(database, "SELECT subject, rows FROM history_progress FINAL"))
+    assert subjects["USDC future"] == len(traded) > 600
+    for subject in ("USDC option", "SOL_USDC-PERPETUAL 1m", "SOL_USDC-PERPETUAL", "sol_usdc"):
+        assert subject in subjects
+    ((prices,),) = rows_of(database, "SELECT groupUniqArray(index_name) FROM delivery_prices")
+    assert prices == ["sol_usdc"]
 
 
 @pytest.mark.parametrize(
