@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streamer.decode import specification_checksum
 from streamer.deribit.instruments import market_of
 from streamer.deribit.messages import Instrument
+from streamer.rows import specification_checksum
 from streamer.selection import AT_THE_MONEY, choose_books, choose_expiries
 from streamer.settings import StreamerSettings
 

@@ -38,20 +38,20 @@ from streamer.deribit.messages import (
     Volatility,
     permissive,
 )
+from streamer.rows import (
+    LARGEST_DETAIL,
+    InterestRow,
+    NotStorableError,
+    Row,
+    book_row,
+    check_time,
+    grouped_row,
+    quote_row,
+    specification_checksum,
+)
 
-__all__ = [
-    "BookRow",
-    "Decoded",
-    "FrameDecoder",
-    "InterestRow",
-    "Outcome",
-    "Row",
-    "specification_checksum",
-]
+__all__ = ["Decoded", "FrameDecoder", "Outcome"]
 
-_EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
-_FUTURE_TOLERANCE_MS: Final = 86_400_000
-_LARGEST_DETAIL: Final = 300
 _MOST_CHANNELS: Final = 65_536
 
 
@@ -61,15 +61,6 @@ class Outcome(IntEnum):
     DATA = 0
     CONTROL = 1
     DEAD = 2
-
-
-class Row(Struct, gc=False):
-    """One row: its table, the decoded message and the checksum of its bytes."""
-
-    table: str
-    message: Any
-    checksum: int
-    raw: Raw | bytes
 
 
 class Decoded(Struct):
@@ -82,39 +73,8 @@ class Decoded(Struct):
     detail: str = ""
 
 
-class BookRow(Struct, gc=False):
-    """A row of `order_books`, whichever channel it came from."""
-
-    instrument_name: str
-    timestamp: int
-    kind: str
-    change_id: int
-    prev_change_id: int | None
-    bids: list[tuple[str, float, float]]
-    asks: list[tuple[str, float, float]]
-
-
-class InterestRow(Struct, gc=False):
-    """A row of `perpetual_interest`; the wire names the instrument in the channel alone."""
-
-    instrument_name: str
-    timestamp: int
-    index_price: float | None
-    interest: float | None
-
-
-class _NotStorableError(Exception):
-    """A frame that becomes a dead letter; carries (reason, detail)."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail[:_LARGEST_DETAIL]
-
-
 _NO_STATS = Stats()
 _NO_GREEKS = Greeks()
-_ACTIONS = frozenset({"new", "change", "delete"})
 _TICKER_BEGINS: Final = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.'
 _CHANNEL_AT: Final = len(_TICKER_BEGINS) - len(b"ticker.")
 _DATA_FOLLOWS: Final = b'","data":'
@@ -209,12 +169,12 @@ class FrameDecoder:
             if len(self._channels) < _MOST_CHANNELS and _stands_as_it_is(channel):
                 self._channels[channel.encode()] = channel
             rows = self._rows(family_of(channel), channel, params.data, received_ns // 1_000_000)
-        except _NotStorableError as refusal:
+        except NotStorableError as refusal:
             return Decoded(Outcome.DEAD, channel, [], refusal.reason, refusal.detail)
         except msgspec.ValidationError as error:
-            return Decoded(Outcome.DEAD, channel, [], _reason(error), str(error)[:_LARGEST_DETAIL])
+            return Decoded(Outcome.DEAD, channel, [], _reason(error), str(error)[:LARGEST_DETAIL])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            text = str(error)[:_LARGEST_DETAIL]
+            text = str(error)[:LARGEST_DETAIL]
             return Decoded(Outcome.DEAD, channel, [], "malformed", text)
         if rows is None:
             return _CONTROL
@@ -236,7 +196,7 @@ class FrameDecoder:
         data = frame[stop + len(_DATA_FOLLOWS) : -2]
         try:
             row = self._ticker_row_of(self._tickers.decode(data), data, received_ns // 1_000_000)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotStorableError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotStorableError):
             return None
         return Decoded(Outcome.DATA, channel, [row])
 
@@ -270,15 +230,15 @@ class FrameDecoder:
         try:
             answer = self._rest.decode(body)
             if answer.error is not None:
-                detail = f"{answer.error.code} {answer.error.message}"[:_LARGEST_DETAIL]
+                detail = f"{answer.error.code} {answer.error.message}"[:LARGEST_DETAIL]
                 return Decoded(Outcome.DEAD, "rest", [], "error_answer", detail)
             rows = read(answer.result)
-        except _NotStorableError as refusal:
+        except NotStorableError as refusal:
             return Decoded(Outcome.DEAD, "rest", [], refusal.reason, refusal.detail)
         except msgspec.ValidationError as error:
-            return Decoded(Outcome.DEAD, "rest", [], _reason(error), str(error)[:_LARGEST_DETAIL])
+            return Decoded(Outcome.DEAD, "rest", [], _reason(error), str(error)[:LARGEST_DETAIL])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Decoded(Outcome.DEAD, "rest", [], "malformed", str(error)[:_LARGEST_DETAIL])
+            return Decoded(Outcome.DEAD, "rest", [], "malformed", str(error)[:LARGEST_DETAIL])
         return Decoded(Outcome.DATA, "rest", rows)
 
     def _not_data(self, envelope: Envelope) -> Decoded:
@@ -301,20 +261,20 @@ class FrameDecoder:
         reader = self._readers.get(family)
         if reader is None:
             reason = "unsupported_channel" if family is Family.UNSUPPORTED else "unknown_channel"
-            raise _NotStorableError(reason, f"no table keeps {channel}")
+            raise NotStorableError(reason, f"no table keeps {channel}")
         message = self._read(family, reader, data)
-        _check_time(message.timestamp, received_ms)
+        check_time(message.timestamp, received_ms)
         table = {
             Family.PRICE_INDEX: "spot_prices",
             Family.VOLATILITY_INDEX: "volatility_index",
             Family.INTEREST: "perpetual_interest",
         }.get(family, "order_books")
         if family is Family.BOOK:
-            message = _book_row(message)
+            message = book_row(message)
         elif family is Family.GROUPED_BOOK:
-            message = _grouped_row(message)
+            message = grouped_row(message)
         elif family is Family.QUOTE:
-            message = _quote_row(message)
+            message = quote_row(message)
         elif family is Family.INTEREST:
             message = InterestRow(
                 instrument_of(channel), message.timestamp, message.index_price, message.interest
@@ -333,8 +293,8 @@ class FrameDecoder:
         name = ticker.instrument_name
         table = _TICKER_TABLES.get(kind_of(name))
         if table is None:
-            raise _NotStorableError("unsupported_instrument", f"{kind_of(name)} {name}")
-        _check_time(ticker.timestamp, received_ms)
+            raise NotStorableError("unsupported_instrument", f"{kind_of(name)} {name}")
+        check_time(ticker.timestamp, received_ms)
         if ticker.stats is None:
             ticker.stats = _NO_STATS
         if ticker.greeks is None:
@@ -345,7 +305,7 @@ class FrameDecoder:
                 ticker.estimated_delivery_price = msgspec.convert(estimate, float, strict=False)
             except msgspec.ValidationError:
                 detail = f"estimated_delivery_price is the text {estimate!r}"
-                raise _NotStorableError("wrong_type", detail) from None
+                raise NotStorableError("wrong_type", detail) from None
             self.lenient_messages += 1
         return Row(table, ticker, crc32c.crc32c(data), data)
 
@@ -353,7 +313,7 @@ class FrameDecoder:
         reader, rows = self._readers[Family.MARK_PRICES], []
         for raw in self._array.decode(data):
             mark = self._read(Family.MARK_PRICES, reader, raw)
-            _check_time(mark.timestamp, received_ms)
+            check_time(mark.timestamp, received_ms)
             rows.append(Row("mark_prices", mark, crc32c.crc32c(raw), raw))
         return rows
 
@@ -366,7 +326,7 @@ class FrameDecoder:
         while waiting:
             raw = waiting.pop(0)
             trade = self._read(Family.TRADES, reader, raw)
-            _check_time(trade.timestamp, received_ms)
+            check_time(trade.timestamp, received_ms)
             rows.append(Row("trades", trade, crc32c.crc32c(raw), raw))
             # The parent of a combo brings its legs, which are trades of their own instruments.
             waiting[:0] = trade.legs or []
@@ -397,7 +357,7 @@ class FrameDecoder:
         table = _TICKER_TABLES.get(kind_of(summary.instrument_name))
         if table is None:
             return None
-        _check_time(summary.creation_timestamp, received_ms)
+        check_time(summary.creation_timestamp, received_ms)
         return Row(table, summary.as_ticker(), crc32c.crc32c(raw), raw)
 
     def _instrument_row(self, raw: Raw) -> Row:
@@ -409,16 +369,6 @@ class FrameDecoder:
         return Row("options_metadata", instrument, specification_checksum(instrument), raw)
 
 
-def specification_checksum(instrument: Instrument) -> int:
-    """Return the crc32c of what makes two specifications differ: all but state and activity."""
-    values = [
-        getattr(instrument, name)
-        for name in instrument.__struct_fields__
-        if name not in ("state", "is_active")
-    ]
-    return int(crc32c.crc32c(msgspec.json.encode(values)))
-
-
 def _reason(error: msgspec.ValidationError) -> str:
     return "missing_field" if "missing required field" in str(error) else "wrong_type"
 
@@ -426,45 +376,3 @@ def _reason(error: msgspec.ValidationError) -> str:
 def _stands_as_it_is(text: str) -> bool:
     """Tell whether JSON writes a text without an escape, so that its bytes can be compared."""
     return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
-
-
-def _check_time(timestamp_ms: int, received_ms: int) -> None:
-    if not _EARLIEST_MS <= timestamp_ms <= received_ms + _FUTURE_TOLERANCE_MS:
-        detail = f"timestamp {timestamp_ms} ms, received at {received_ms} ms"
-        raise _NotStorableError("timestamp_out_of_range", detail)
-
-
-def _book_row(book: Book) -> BookRow:
-    kind = book.type or ("snapshot" if book.prev_change_id is None else "change")
-    if kind not in ("snapshot", "change"):
-        raise _NotStorableError("wrong_type", f"book type {kind!r}")
-    for action, _, _ in (*book.bids, *book.asks):
-        if action not in _ACTIONS:
-            raise _NotStorableError("wrong_type", f"book action {action!r}")
-    return BookRow(
-        book.instrument_name,
-        book.timestamp,
-        kind,
-        book.change_id,
-        book.prev_change_id,
-        book.bids,
-        book.asks,
-    )
-
-
-def _grouped_row(book: GroupedBook) -> BookRow:
-    bids = [("new", price, amount) for price, amount in book.bids]
-    asks = [("new", price, amount) for price, amount in book.asks]
-    name, timestamp = book.instrument_name, book.timestamp
-    return BookRow(name, timestamp, "grouped", book.change_id, None, bids, asks)
-
-
-def _quote_row(quote: Quote) -> BookRow:
-    bids = _side(quote.best_bid_price, quote.best_bid_amount)
-    asks = _side(quote.best_ask_price, quote.best_ask_amount)
-    return BookRow(quote.instrument_name, quote.timestamp, "quote", 0, None, bids, asks)
-
-
-def _side(price: float | None, amount: float | None) -> list[tuple[str, float, float]]:
-    """Return one level, or none for an empty side (0 or missing on the wire)."""
-    return [("new", price, amount or 0.0)] if price else []
