@@ -93,11 +93,15 @@ def test_f13_damaged_frames_never_raise_and_never_hang(cases, record_property):
     record_property("measured", text)
 
 
+_FUZZED = FrameDecoder()  # one for all cases: making it costs a hundred times a decoding
+
+
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 @settings(deadline=None, max_examples=100_000)
 @given(raw=st.binary(max_size=400))
 def test_f13_a_hundred_thousand_texts_of_any_bytes_are_decoded_to_one_outcome(raw):
-    assert decode(raw).outcome in Outcome
+    assert _FUZZED.decode(raw, RECEIVED_NS).outcome in Outcome
 
 
 def index_data(**changes):
