@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from vol_platform.quant.black76 import price
 from vol_platform.quant.errors import QuantError
+from vol_platform.quant.smiles import Smiles
 from vol_platform.quant.term_structure import SmileSurface, expiries
 
 __all__ = ["ExpiryVariance", "VarianceIndex", "expiry_variance", "index"]
@@ -86,6 +86,13 @@ class _BoardLike(Protocol):
     def fit_quotes(self) -> object: ...
 
 
+@runtime_checkable
+class _HasSmiles(Protocol):
+    """A surface that gives a smile to be asked many times."""
+
+    def smiles(self, expiry_years: NDArray[np.float64]) -> Smiles: ...
+
+
 Variance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -138,7 +145,7 @@ def expiry_variance(
     if not expiry_years > 0.0:
         raise QuantError(f"expiry_years must be > 0, was {expiry_years:g}")
     low, high = quoted if quoted is not None else _quoted_range(surface, expiry_years)
-    variance = partial(_at_maturity, surface, expiry_years)
+    variance = _smile(surface, expiry_years)
     deviation = float(np.sqrt(variance(np.zeros(1))[0]))
     if not deviation > 0.0:
         return ExpiryVariance(expiry_years, math.nan, math.nan)
@@ -150,10 +157,12 @@ def expiry_variance(
     return ExpiryVariance(expiry_years, float(strips.sum()), float(quoted_strips.sum()))
 
 
-def _at_maturity(
-    surface: SmileSurface, expiry_years: float, k: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return surface.total_variance(k, expiry_years)
+def _smile(surface: SmileSurface, expiry_years: float) -> Variance:
+    """Return total variance by log-moneyness at one maturity, which is looked up once."""
+    if isinstance(surface, _HasSmiles) and expiries(surface).size:
+        smile = surface.smiles(np.array([expiry_years]))
+        return lambda k: smile.total_variance(k[None, :])[0]
+    return lambda k: surface.total_variance(k, expiry_years)
 
 
 def _reach(variance: Variance, deviation: float, sign: float) -> NDArray[np.float64]:

@@ -66,6 +66,11 @@ def extreme_volatility(frames: Frames, context: DerivationContext) -> CheckOutco
     )
 
 
+def _same_as(columns: list[str], rows_before: int) -> pl.Expr:
+    """Tell whether the row so many rows before has the same values."""
+    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(rows_before) for name in columns)
+
+
 def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
     """Find mid prices that leave and come back within a minute on each side.
 
@@ -77,11 +82,12 @@ def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:  #
     quotes = (
         frames["quotes_clean"]
         .filter(pl.col("usage") == "two_sided")
+        .select(*_KEY, mid=middle, spread=spread)
         .sort(*by_option, "snapshot_ts")
-        .with_columns(mid=middle, spread=spread)
         .with_columns(
-            before=pl.col("mid").shift(1).over(by_option),
-            after=pl.col("mid").shift(-1).over(by_option),
+            # sorted, so the neighbour is a row above or below, if it is of the same option
+            before=pl.when(_same_as(by_option, 1)).then(pl.col("mid").shift(1)),
+            after=pl.when(_same_as(by_option, -1)).then(pl.col("mid").shift(-1)),
         )
     )
     least = pl.max_horizontal(pl.col("mid") / 2, 5 * pl.col("spread"))
