@@ -87,11 +87,13 @@ def quotes_of(lines: pa.Table) -> TardisBatch:
     """
     problems: dict[int, str] = {}
     _check(lines, problems)
-    refused = [Refused(_line(lines, row), text) for row, text in sorted(problems.items())]
+    written = _written(lines)
+    refused = [Refused(written[row], text) for row, text in sorted(problems.items())]
     if problems:
         kept = np.ones(lines.num_rows, dtype=np.bool_)
         kept[list(problems)] = False
         lines = lines.filter(pa.array(kept))
+        written = [line for row, line in enumerate(written) if row not in problems]
     exchange_us = _integers(lines, "timestamp")
     exchange_ms = exchange_us // 1000
     count = lines.num_rows
@@ -111,7 +113,7 @@ def quotes_of(lines: pa.Table) -> TardisBatch:
     arrays["rounded_fields"] = pa.array(
         [",".join(rounded.get(row, ())) for row in range(count)], pa.string()
     )
-    checksums = [crc32c.crc32c(_line(lines, row)) for row in range(count)]
+    checksums = [crc32c.crc32c(line) for line in written]
     arrays["content_checksum"] = pa.array(checksums, pa.uint32())
     return TardisBatch(
         pa.table(arrays), _integers(lines, "local_timestamp"), exchange_ms, lines, refused
@@ -156,8 +158,13 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _line(lines: pa.Table, row: int) -> bytes:
-    return ",".join(lines[name][row].as_py() or "" for name in COLUMNS).encode()
+def _written(lines: pa.Table) -> list[bytes]:
+    """Return the lines as they stand in the file, without columns that are not ours."""
+    columns = [lines[name].combine_chunks() for name in COLUMNS]
+    joined = pc.binary_join_element_wise(
+        *columns, ",", null_handling="replace", null_replacement=""
+    )
+    return [line.encode() for line in joined.to_pylist()]
 
 
 def _integers(lines: pa.Table, name: str) -> npt.NDArray[np.int64]:
