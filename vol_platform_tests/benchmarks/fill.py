@@ -119,6 +119,11 @@ def _fill_day(settings: Settings, day: datetime, seconds_between_ticks: float) -
             )
         errors.seek(0)
         if taker.returncode or source.returncode:
+            with connect(settings) as client:  # a history that broke off ends like a whole one
+                client.command(
+                    "DELETE FROM ingest_hours WHERE collector = {collector:String}",
+                    parameters={"collector": _collector(day)},
+                )
             raise SystemExit(f"{day:%Y-%m-%d} was not filled: {errors.read().decode()}")
     with connect(settings) as client:
         return count_ticks(client, day), time.perf_counter() - started
