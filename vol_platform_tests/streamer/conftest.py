@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Undo what a command did to the logs of this process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="package")

@@ -171,7 +171,8 @@ async def test_a_refused_channel_is_named_and_the_others_flow(database, tmp_path
         )
         accounting = await run_until(collector, lambda: collector.is_complete)
     assert accounting.refused_channels == 1
-    assert "ticker.BTC-1JAN30-1-C.100ms" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "ticker.BTC-1JAN30-1-C.100ms" in said.out + said.err
 
 
 async def test_an_exchange_that_is_not_there_yet_is_tried_until_it_is(database, tmp_path):
