@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from vol_platform.quant import black76, implied
 from vol_platform.quant._quote_kernels import collect, out_of_the_money
 from vol_platform.quant.cleaning import BOUND, TWO_SIDED, QuoteRules
 from vol_platform.quant.errors import QuantError
+
+if TYPE_CHECKING:
+    import polars as pl  # not loaded to fit a surface: that takes a third of a second
 
 __all__ = ["Board", "FitQuotes"]
 
@@ -158,6 +161,8 @@ class Board:
 
         Parameters and errors as in `from_frame`; a snapshot without any usable row has no board.
         """
+        import polars as pl
+
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             msg = f"a board needs the columns {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
@@ -209,6 +214,8 @@ class Board:
 
 def _starts(frame: pl.DataFrame, key: Sequence[str]) -> IntArray:
     """Where a new value of the key begins, in a frame that is sorted by it."""
+    import polars as pl
+
     if not key or frame.is_empty():
         return np.zeros(min(frame.height, 1), dtype=np.int64)
     lengths = frame.select(pl.struct(key).rle().struct.field("len")).to_series().to_numpy()
@@ -241,6 +248,8 @@ def _empty_board(frame: pl.DataFrame, rules: QuoteRules | None) -> Board:
 def _floats(frame: pl.DataFrame, name: str) -> FloatArray:
     if name not in frame.columns:
         return np.full(frame.height, np.nan)
+    import polars as pl
+
     column = frame[name].cast(pl.Float64).fill_null(float("nan"))
     return np.ascontiguousarray(column.to_numpy(), dtype=np.float64)
 

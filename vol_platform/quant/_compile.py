@@ -2,47 +2,83 @@
 
 from __future__ import annotations
 
-import builtins
-import dis
 import hashlib
 from collections.abc import Callable
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from numba import njit, types
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.runtime.nrt import rtsys
 
 __all__ = ["kernel"]
 
 
-def _helpers(function: Callable[..., Any], found: set[Callable[..., Any]]) -> None:
-    """Add every compiled function that `function` calls, directly or not, to `found`.
-
-    Raises
-    ------
-    NameError
-        It uses a name of its module that is not defined yet: what that is cannot be told.
-    """
-    for name in {it.argval for it in dis.get_instructions(function) if it.opname == "LOAD_GLOBAL"}:
-        if name not in function.__globals__ and not hasattr(builtins, name):
-            msg = (
-                f"kernel {function.__name__} uses {name}, which is not defined above it; "
-                "define helpers first, so that stored code follows their changes"
-            )
-            raise NameError(msg)
+@cache
+def _helpers(function: Callable[..., Any]) -> frozenset[Callable[..., Any]]:
+    """Every compiled function that `function` calls, directly or not."""
+    found: set[Callable[..., Any]] = set()
+    for name in function.__code__.co_names:
         helper = getattr(function.__globals__.get(name), "py_func", None)
-        if helper is not None and helper not in found:
-            found.add(helper)
-            _helpers(helper, found)
+        if helper is not None and helper is not function:
+            found |= {helper, *_helpers(helper)}
+    return frozenset(found)
+
+
+@cache
+def _digest(path: str) -> bytes:
+    """Digest of a source file."""
+    return hashlib.sha256(Path(path).read_bytes()).digest()
 
 
 def _stamp(function: Callable[..., Any]) -> str:
     """Digest of the source files of all the helpers of a kernel."""
-    found: set[Callable[..., Any]] = set()
-    _helpers(function, found)
-    digest = hashlib.sha256()
-    for path in sorted({helper.__code__.co_filename for helper in found}):
-        digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
+    files = sorted({helper.__code__.co_filename for helper in _helpers(function)})
+    return hashlib.sha256(b"".join(map(_digest, files))).hexdigest()
+
+
+class _Store:
+    """Compiled code of one kernel on disk.
+
+    Nothing is read before the first call of the kernel: of some ninety kernels a first surface
+    calls seven from Python, and the stored code of these holds all the others.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @cached_property
+    def _files(self) -> Any:
+        try:
+            files: Any = FunctionCache(self._function)  # type: ignore[no-untyped-call]  # numba has no types
+        except RuntimeError:  # no folder to keep it in
+            return NullCache()
+        index = files._cache_file  # noqa: SLF001 - numba offers no public way to the stamp
+        index._source_stamp = (index._source_stamp, _stamp(self._function))  # noqa: SLF001 - likewise
+        return files
+
+    @property
+    def cache_path(self) -> Any:
+        """Folder of the files; None where there is none."""
+        return self._files.cache_path
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Compiled code of a signature, None when there is none."""
+        if isinstance(self._files, NullCache):
+            return None
+        # Numba would first set up all it needs for compiling, which takes longer than the loading.
+        # Loaded code needs its memory management only; a compilation sets up the rest itself.
+        rtsys.initialize(target_context)
+        return self._files._load_overload(signature, target_context)  # noqa: SLF001 - without that
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep compiled code."""
+        self._files.save_overload(signature, compiled)
+
+    def flush(self) -> None:
+        """Forget what is kept, as `Dispatcher.recompile` asks."""
+        self._files.flush()
 
 
 def _without_literals(compiled: Any) -> Any:
@@ -76,10 +112,6 @@ def kernel(function: Callable[..., Any]) -> Any:
     Division follows IEEE 754 (a zero divisor gives inf or NaN instead of raising), which is what
     lets loops vectorise.  No other liberty is taken with floating point.
     """
-    try:
-        compiled: Any = njit(cache=True, error_model="numpy", nogil=True)(function)
-    except RuntimeError:  # no folder to keep it in
-        return _without_literals(njit(cache=False, error_model="numpy", nogil=True)(function))
-    index = compiled._cache._cache_file  # noqa: SLF001 - numba offers no public way to the stamp
-    index._source_stamp = (index._source_stamp, _stamp(function))  # noqa: SLF001 - likewise
+    compiled: Any = njit(error_model="numpy", nogil=True)(function)
+    compiled._cache = _Store(function)  # noqa: SLF001 - `cache=True` would touch the disk at import
     return _without_literals(compiled)

@@ -373,7 +373,11 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
     _profile(near, points, profile[:3])
     _profile(far, points, profile[3:])
     gaps = profile[3] - profile[0]
-    lowest = np.argmin(gaps)
+    lowest = 0
+    for p in range(1, gaps.size):
+        # A loop: loading a kernel that calls `np.argmin` would import scipy.linalg.
+        if gaps[p] < gaps[lowest] or math.isnan(gaps[p]):
+            lowest = p
     best_k, best = points[lowest], gaps[lowest]
     budget = _MAXIMUM_INTERVALS
     stack = np.empty((2, _STACK))

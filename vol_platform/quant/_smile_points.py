@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 __all__ = ["delta_log_moneyness"]
 
@@ -22,6 +21,8 @@ _TOLERANCE = 1e-11
 def _delta(
     k: FloatArray, w: FloatArray, is_call: bool | BoolArray, premium_adjusted: bool
 ) -> FloatArray:
+    from scipy.special import ndtr
+
     deviation = np.sqrt(w)
     d1 = -k / deviation + 0.5 * deviation
     sign = np.where(is_call, 1.0, -1.0)

@@ -22,8 +22,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
-from scipy.special import expit, logit
 
 from vol_platform.quant._slices import ROW
 from vol_platform.quant.errors import QuantError
@@ -171,6 +169,8 @@ def to_raw_rows(chain: EssviChain) -> FloatArray:
 
 def _mingone(parameters: FloatArray, n: int) -> EssviChain:
     """Map n skews, n variance increments (log) and n position variables to an eSSVI chain."""
+    from scipy.special import expit
+
     rho = 0.98 * np.tanh(parameters[:n])
     increment = np.exp(np.clip(parameters[n : 2 * n], -40.0, 10.0))
     position = expit(parameters[2 * n :])
@@ -191,6 +191,8 @@ def _mingone(parameters: FloatArray, n: int) -> EssviChain:
 
 def _mingone_of(chain: EssviChain) -> FloatArray:
     """Parameters of a `_mingone` chain near the given one, away from the flat ends of the box."""
+    from scipy.special import logit
+
     theta, rho, psi = chain.theta, chain.rho, chain.psi
     growth = _growth(rho)
     cap = _largest_psi(theta, rho, growth)
@@ -227,6 +229,8 @@ def _largest_psi(theta: FloatArray, rho: FloatArray, growth: FloatArray) -> Floa
 
 def _power_law(parameters: FloatArray, n: int) -> EssviChain:
     """Map n variance increments (log), rho, eta and gamma to an SSVI chain."""
+    from scipy.special import expit
+
     theta = np.cumsum(np.exp(np.clip(parameters[:n], -40.0, 10.0)))
     rho = 0.98 * math.tanh(parameters[n])
     eta = _INSIDE * 2.0 / (1.0 + abs(rho)) * float(expit(parameters[n + 1]))
@@ -306,6 +310,8 @@ def _solve(
     scale: float | str,
 ) -> EssviChain:
     """Least squares over the chains of one parametrisation."""
+    from scipy.optimize import least_squares
+
     solution = least_squares(
         lambda parameters: residuals(chain_of(parameters, n)),
         start,

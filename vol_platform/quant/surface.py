@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from vol_platform.quant import _surface_frame
 from vol_platform.quant._board import Board, FitQuotes, synthetic_board
 from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._fit_chain import ChainFit, fit_chain
@@ -34,6 +33,9 @@ from vol_platform.quant._slices import ROW
 from vol_platform.quant._slices import total_variance as row_total_variance
 from vol_platform.quant.errors import QuantError
 from vol_platform.quant.smiles import Smiles
+
+if TYPE_CHECKING:
+    import polars as pl  # not loaded to fit a surface: that takes a third of a second
 
 __all__ = [
     "Board",
@@ -266,6 +268,8 @@ class Surface:
     def report(self) -> tuple[ExpiryReport, ...]:
         """One entry per expiry of the board, refused ones included."""
         if self.stored is not None:
+            from vol_platform.quant import _surface_frame
+
             return _surface_frame.reports_of(*self.stored)
         if self.board is None or self.fit is None:
             return ()
@@ -289,6 +293,8 @@ class Surface:
         QuantError
             Columns are missing or several snapshots are mixed.
         """
+        from vol_platform.quant import _surface_frame
+
         _surface_frame.check_columns(frame)
         _surface_frame.check_one(frame)
         if frame.is_empty():
@@ -299,6 +305,8 @@ class Surface:
 
 def surfaces_to_frame(surfaces: Iterable[Surface]) -> pl.DataFrame:
     """Rows of table `surfaces` of many surfaces, without code_version and parameters_hash."""
+    from vol_platform.quant import _surface_frame
+
     return _surface_frame.to_frame((one.currency, one.snapshot_ts, one.report) for one in surfaces)
 
 
@@ -317,6 +325,10 @@ def surfaces_from_frame(frame: pl.DataFrame, config: SurfaceConfig | None = None
     QuantError
         Columns are missing.
     """
+    import polars as pl
+
+    from vol_platform.quant import _surface_frame
+
     _surface_frame.check_columns(frame)
     frame = frame.sort("snapshot_ts", "currency", "expiry_ts")
     rows = _surface_frame.slice_rows(frame)

@@ -132,7 +132,7 @@ def surface_lines(
     speeds = {name: float(np.median(result["milliseconds"])) for name, result in peers.items()}
     peer = ("svi_py", speeds["svi_py"]) if "svi_py" in speeds else None
     share = ("svi_py", peers["svi_py"]["in_spread"]) if "svi_py" in peers else None
-    cold = judged["cold"]
+    cold, warm = judged["cold"], judged["warm"]
     violations = sum(
         pooled[f"violations_{check}"] for pooled in judged.values() for check in ("exact", "finite")
     )
@@ -143,6 +143,8 @@ def surface_lines(
         Line("fit of a chain, warm, p99 ms", float(np.percentile(times["warm"], 99)), 5.0, ".2f"),
         Line("quotes in spread, pooled", cold["in_spread_pooled"], 0.97, ".2%", share, True),
         Line("quotes in spread, worst board", cold["in_spread_worst"], 0.92, ".2%", None, True),
+        Line("the same of warm fits, pooled", warm["in_spread_pooled"], 0.97, ".2%", None, True),
+        Line("the same, worst board", warm["in_spread_worst"], 0.92, ".2%", None, True),
         Line("two-sided quotes retained", cold["retained_pooled"], 0.95, ".2%", None, True),
         Line("arbitrage violations, exact and 1.6x range", violations, 0.0, ".0f"),
         Line("first surface of a process, s", first_seconds, 1.0, ".2f"),
@@ -187,7 +189,9 @@ def main() -> None:
     if load > 1.0:
         print("other work is running: times are too long")
     pairs = _step("boards", surface.boards)
-    first = _step("first surfaces", lambda: surface.first_surface_seconds(3, core))
+    first = _step(
+        "first surfaces", lambda: surface.first_surface_seconds(pairs[0][0], 3, FOLDER, core)
+    )
     times, peers, no_surface = _step("fits", lambda: surface.collect(pairs, ROUNDS, FOLDER, core))
     judged = _step("quality", lambda: surface.quality(pairs))
     results, no_option = _step("options", lambda: iv_and_greeks.collect(ROUNDS, FOLDER, core))

@@ -49,39 +49,63 @@ def test_a_kernel_is_stored_and_loaded_and_not_compiled_twice(tmp_path: Path) ->
 
 
 def test_the_stamp_of_a_kernel_covers_its_helpers() -> None:
-    helpers: set = set()
-    _compile._helpers(_black_kernels.implied_vol_kernel.py_func, helpers)
+    helpers = _compile._helpers(_black_kernels.implied_vol_kernel.py_func)
     names = {helper.__name__ for helper in helpers}
     assert {"log_of_parts", "erfcx_series_quotient", "householder_step"} <= names
     files = {Path(helper.__code__.co_filename).name for helper in helpers}
     assert "_vector_math.py" in files
-    assert _compile._stamp(_black_kernels.price_kernel.py_func) == _compile._stamp(
-        _black_kernels.price_kernel.py_func
+
+
+def test_the_stamp_follows_a_helper_in_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = []
+    for text in ("def helper(x):\n    return x\n", "def helper(x):\n    return x + 1.0\n"):
+        file = tmp_path / "helper.py"
+        file.write_text(text)
+        namespace: dict = {}
+        exec(compile(text, str(file), "exec"), namespace)  # noqa: S102 - a module of the test
+
+        class Compiled:
+            py_func = staticmethod(namespace["helper"])
+
+        caller: dict = {"helper": Compiled}
+        exec("def entry(x):\n    return helper(x)\n", caller)  # noqa: S102 - likewise
+        _compile._digest.cache_clear()
+        stamps.append(_compile._stamp(caller["entry"]))
+    assert stamps[0] != stamps[1]
+
+
+def test_a_fit_imports_neither_polars_nor_the_parts_of_scipy() -> None:
+    out = run(
+        "import sys\n"
+        "from vol_platform.quant.surface import warm_up\n"
+        "warm_up()\n"
+        "print(sorted({'polars', 'scipy.linalg', 'scipy.optimize', 'scipy.special'}\n"
+        "             & set(sys.modules)))"
     )
+    assert out.strip() == "[]"
 
 
-def test_a_kernel_above_its_helper_is_refused_for_its_stored_code_would_grow_old() -> None:
-    source = "def early(x):\n    return late(x)\n"
-    namespace: dict = {}
-    exec(source, namespace)  # noqa: S102 - a module in which the helper comes later
-    with pytest.raises(NameError, match="kernel early uses late, which is not defined above it"):
-        _compile._helpers(namespace["early"], set())
+def test_importing_a_kernel_touches_no_file_of_compiled_code(tmp_path: Path) -> None:
+    run("from vol_platform.quant import surface", NUMBA_CACHE_DIR=str(tmp_path / "kept"))
+    assert not (tmp_path / "kept").exists()
 
 
 def test_without_a_folder_to_keep_it_a_kernel_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _compile.njit
+    def no_folder(function):
+        raise RuntimeError("cannot cache function: no locator available")
 
-    def no_folder(*arguments, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(*arguments, cache=False, **options)
-
-    monkeypatch.setattr(_compile, "njit", no_folder)
+    monkeypatch.setattr(_compile, "FunctionCache", no_folder)
 
     def double(values):
         return values * 2.0
 
-    assert _compile.kernel(double)(np.ones(3)).tolist() == [2.0, 2.0, 2.0]
+    compiled = _compile.kernel(double)
+    assert compiled(np.ones(3)).tolist() == [2.0, 2.0, 2.0]
+    assert compiled.stats.cache_path is None
+    compiled.recompile()
+    assert compiled(np.ones(3)).tolist() == [2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(
