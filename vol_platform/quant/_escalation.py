@@ -269,7 +269,11 @@ def _restart_stuck(
     from_quotes: bool, state: State, problem: Problem, work: Workspace, roughness: float,
     use_residual: bool,
 ) -> int:  # fmt: skip
-    """Begin stuck slices again: as cold ones when `from_quotes`, else without residual."""
+    """Begin stuck slices again: as cold ones when `from_quotes`, else without residual.
+
+    When `from_quotes`, all that calendar terms tie to a stuck slice begins again with it: under the
+    weights that held the others in place it would be pushed back to where it was.
+    """
     n = len(state.rows)
     stuck = np.zeros(n, dtype=np.bool_)
     for i in range(n):
@@ -277,6 +281,11 @@ def _restart_stuck(
         if state.gap_minimum[i] < 0.0:
             stuck[i] = True
             stuck[i + 1] = True
+    if from_quotes:
+        for i in range(n - 1):
+            stuck[i + 1] |= stuck[i] and problem.calendar_weight[i] > 0.0
+        for i in range(n - 2, -1, -1):
+            stuck[i] |= stuck[i + 1] and problem.calendar_weight[i] > 0.0
     spent = 0
     for i in range(n):
         if not stuck[i]:
