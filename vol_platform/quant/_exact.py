@@ -373,9 +373,8 @@ def calendar_minimum(near: FloatArray, far: FloatArray) -> tuple[float, float]:
     _profile(near, points, profile[:3])
     _profile(far, points, profile[3:])
     gaps = profile[3] - profile[0]
-    lowest = 0
+    lowest = 0  # by a loop: loading a kernel that calls `np.argmin` imports scipy.linalg
     for p in range(1, gaps.size):
-        # A loop: loading a kernel that calls `np.argmin` would import scipy.linalg.
         if gaps[p] < gaps[lowest] or math.isnan(gaps[p]):
             lowest = p
     best_k, best = points[lowest], gaps[lowest]

@@ -220,11 +220,7 @@ class Surface:
         return forward_at(years, self.expiry_years, self.forward_usd)
 
     def delta_strike(
-        self,
-        expiry: Expiry,
-        delta: npt.ArrayLike,
-        *,
-        premium_adjusted: bool = False,
+        self, expiry: Expiry, delta: npt.ArrayLike, *, premium_adjusted: bool = False
     ) -> FloatArray:
         """Strike in USD at which the option with the surface's volatility has this delta.
 
