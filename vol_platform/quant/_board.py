@@ -281,8 +281,9 @@ def _lag(board: Board) -> FloatArray:
     """
     if not board.age_seconds.size:
         return board.age_seconds
-    freshest = np.minimum.reduceat(board.age_seconds, board.offsets[:-1])
-    return np.asarray(board.age_seconds - np.repeat(freshest, np.diff(board.offsets)))
+    begin = board.offsets[:-1]
+    freshest = np.minimum.reduceat(board.age_seconds, begin)
+    return np.asarray(board.age_seconds - np.repeat(freshest, board.offsets[1:] - begin))
 
 
 def synthetic_board() -> Board:

@@ -197,7 +197,12 @@ def _problem_of(
     board: Board, quotes: FitQuotes, active: list[int], config: SurfaceConfig
 ) -> Problem:
     """Problem of the quotes of the active expiries."""
-    sizes = np.diff(quotes.offsets)
+    sizes = quotes.offsets[1:] - quotes.offsets[:-1]
+    if len(active) == sizes.size:
+        return new_problem(
+            quotes.offsets, quotes.k, quotes.mid, quotes.half, quotes.unit, quotes.kind,
+            quotes.weight, board.expiry_years.copy(), config.loss,
+        )  # fmt: skip
     fitted = np.zeros(sizes.size, dtype=np.bool_)
     fitted[active] = True
     chosen = np.repeat(fitted, sizes)

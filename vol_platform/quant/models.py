@@ -216,7 +216,7 @@ class SliceSurface:
         Of the board.
     expiry_ts, expiry_years, forward_usd
         All expiries of the board.
-    smiles
+    slices
         One fit per fitted expiry.
     active, reasons
         Indices of the fitted expiries; why the others have none, by index.
@@ -230,7 +230,7 @@ class SliceSurface:
     expiry_ts: tuple[datetime, ...]
     expiry_years: FloatArray
     forward_usd: FloatArray
-    smiles: tuple[SmileFit, ...]
+    slices: tuple[SmileFit, ...]
     active: npt.NDArray[np.int64]
     reasons: dict[int, str]
     weekend_weight: float
@@ -239,8 +239,8 @@ class SliceSurface:
     def _timeline(self) -> Timeline:
         return Timeline(
             self.snapshot_ts,
-            [smile.expiry_years for smile in self.smiles],
-            [float(smile.total_variance(0.0)) for smile in self.smiles[-2:]],
+            [smile.expiry_years for smile in self.slices],
+            [float(smile.total_variance(0.0)) for smile in self.slices[-2:]],
             self.weekend_weight,
         )
 
@@ -268,12 +268,12 @@ class SliceSurface:
         if years.size and not (years > 0).all():
             raise QuantError(f"expiry_years must be > 0, was {float(np.nanmin(years)):g}")
         out = np.full(points.shape, np.nan)
-        if self.smiles:
+        if self.slices:
             for value in np.unique(years):
                 at = years == value
                 near, far, scale, share, shift = self._timeline.placed(float(value))
-                w = self.smiles[near].total_variance(points[at])
-                between = self.smiles[far].total_variance(points[at]) - w if share else 0.0
+                w = self.slices[near].total_variance(points[at])
+                between = self.slices[far].total_variance(points[at]) - w if share else 0.0
                 out[at] = scale * w + share * between + shift
         return out
 
@@ -353,7 +353,7 @@ def fit_surface(
         expiry_ts=board.expiry_ts,
         expiry_years=board.expiry_years,
         forward_usd=board.forward,
-        smiles=tuple(smiles),
+        slices=tuple(smiles),
         active=np.array(active, dtype=np.int64),
         reasons=reasons,
         weekend_weight=config.weekend_weight,
