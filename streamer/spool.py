@@ -164,14 +164,13 @@ class Spool:
 
     def recover(self) -> Recovery:
         """Seal what the last process left open; call it before the first append."""
-        last_received_ns = sealed = torn = 0
+        last_received_ns = self._last_received_sealed()
+        sealed = torn = 0
         quarantined = []
-        for path in self._segments(".done", ".seg", ".open"):
+        for path in self._segments(".open"):
             buffer = path.read_bytes()
             length, received_ns = sound_length(buffer)
             last_received_ns = max(last_received_ns, received_ns)
-            if path.suffix != ".open":
-                continue
             if received_ns == 0:
                 # Nothing but a header, or less: there is no message in it.
                 torn += len(buffer) - length
@@ -186,6 +185,17 @@ class Spool:
             self._seal_path(path)
             sealed += 1
         return Recovery(last_received_ns, sealed, torn, tuple(quarantined))
+
+    def _last_received_sealed(self) -> int:
+        """Receive time of the newest sealed record; after a long outage thousands need no look.
+
+        Segments are named in the order of their making, so that the newest sound one tells.
+        """
+        for path in reversed(list(self._segments(".done", ".seg"))):
+            _, received_ns = sound_length(path.read_bytes())
+            if received_ns:
+                return received_ns
+        return 0
 
     def append(
         self, kind: RecordKind, received_ns: int, connection_id: int, payload: bytes

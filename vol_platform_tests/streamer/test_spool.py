@@ -276,6 +276,19 @@ def test_the_last_receive_time_survives_a_clean_stop(tmp_path):
     spool.close()
 
 
+def test_the_last_receive_time_is_that_of_the_newest_segment_that_can_be_read(tmp_path):
+    spool = make_spool(tmp_path)
+    fill(spool, [b"a"])
+    seal(spool)
+    fill(spool, [b"b"])
+    newest = seal(spool)
+    newest.write_bytes(b"nothing of a segment")
+    spool.close()
+    spool = make_spool(tmp_path)
+    assert spool.recover().last_received_ns == RECEIVED_NS
+    spool.close()
+
+
 def test_a_second_start_says_who_owns_the_directory(tmp_path):
     spool = make_spool(tmp_path)
     with pytest.raises(SpoolLockedError, match=f"in use by process {os.getpid()}"):
