@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -27,10 +27,10 @@ setup-dev: $(DEV_STAMP) ## install what the tests need as well
 test: lint ## lint, doctests and every test except the nightly ones
 	@$(BIN)/python -m pytest -q --doctest-modules vol_platform/derivations vol_platform/imports \
 		vol_platform/plots streamer
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not nightly" $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not nightly" $(ARGS)
 
 test-fast: $(DEV_STAMP) ## every test under about ten seconds
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not nightly" $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not nightly" $(ARGS)
 
 test-nightly: $(DEV_STAMP) ## long soaks and large fuzz runs
 	@$(BIN)/python -m pytest -q -m nightly $(ARGS)
