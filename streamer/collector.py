@@ -40,7 +40,6 @@ __all__ = ["Collector"]
 
 _log = logger(__name__)
 _WATCH_SECONDS = 1.0
-_DRAIN_SECONDS = 3.0
 _UNHEALTHY_SECONDS = 30.0
 
 
@@ -337,7 +336,7 @@ class Collector:
         await loop.run_in_executor(self._sealer, self._seal_last)
         self._draining.set()
         self._writer.wake()
-        patience = None if self._exit_when_closed else _DRAIN_SECONDS
+        patience = None if self._exit_when_closed else self._settings.drain_seconds
         await loop.run_in_executor(None, writer.join, patience)
         self._writer.stop()
         await loop.run_in_executor(None, writer.join, 1.0)

@@ -103,12 +103,14 @@ class Reactions:
             _log.error("channel_refused", channel=channel, reason=event.detail)
 
     def _note_clock(self, event: Event) -> None:
-        exchange_ms, at = event.data
+        exchange_ms, at, round_trip_ms = event.data
         offset = exchange_ms / 1000 - self._wall_ns_of(at) / 1e9
         self._metrics.clock_offset.set(offset)
-        if self._is_replay or abs(offset) <= _CLOCK_WARNING_SECONDS:
+        # The two ways of a round trip may differ by all of it: only what is beyond that is certain.
+        certain = abs(offset) - round_trip_ms / 2000
+        if self._is_replay or certain <= _CLOCK_WARNING_SECONDS:
             return
-        show = _log.error if abs(offset) > _CLOCK_ALARM_SECONDS else _log.warning
+        show = _log.error if certain > _CLOCK_ALARM_SECONDS else _log.warning
         show(
             "clock_offset",
             seconds=round(offset, 3),

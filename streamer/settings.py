@@ -119,6 +119,8 @@ class StreamerSettings(BaseSettings):
     """How often the instruments are listed again; the exchange allows one call in ten seconds."""
     hour_grace_seconds: float = Field(default=5.0, ge=0)
     """An hour is closed when the watermark is this far past its end."""
+    drain_seconds: float = Field(default=3.0, ge=0)
+    """How long a stop waits for the database to take what is sealed; the rest waits on disk."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     backoff_limit_seconds: float = Field(default=30.0, gt=0)
 

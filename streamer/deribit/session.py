@@ -353,7 +353,8 @@ class Session:
         round_trip_ms = (now - request.sent_at) * 1000
         middle_ms = (envelope.us_in + envelope.us_out) / 2000
         halfway = (request.sent_at + now) / 2
-        self._events.append(Event("clock", f"{round_trip_ms:.1f} ms", (), (middle_ms, halfway)))
+        measured = (middle_ms, halfway, round_trip_ms)
+        self._events.append(Event("clock", f"{round_trip_ms:.1f} ms", (), measured))
 
     def _miss_reply(self, request: Request, now: float) -> None:
         if request.method == "public/auth":

@@ -84,6 +84,7 @@ def streamer_settings(database: Settings, directory: Path, **changes: Any) -> St
         "spool_directory": directory,
         "collector": "tested",
         "spool": {"roll_seconds": 0.2, "disk_floor_bytes": 0},
+        "drain_seconds": 60.0,
         "backoff_seconds": 0.1,
         "backoff_limit_seconds": 0.5,
     }

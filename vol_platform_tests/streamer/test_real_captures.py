@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import crc32c
+import msgspec
 import pytest
 
 from streamer.capture import read_capture
@@ -228,7 +228,7 @@ def test_receive_times_and_checksums_are_those_of_the_capture(real_data, databas
     captured = list(read_capture(capture))
     first_ns = captured[0].received_ns
     messages = [  # as captured, but lately: what is older than the retention is not kept
-        replace(message, received_ns=hours_ago + message.received_ns - first_ns)
+        msgspec.structs.replace(message, received_ns=hours_ago + message.received_ns - first_ns)
         for message in captured
     ]
     ingest_messages(messages, settings, SYSTEM_CLOCK, keep_receive_times=True)

@@ -66,13 +66,23 @@ def test_an_expired_instrument_is_refused_without_a_word(catalogue, capsys):
 
 
 @pytest.mark.parametrize(
-    ("offset_ms", "level"), [(10, None), (-60, "warning"), (700, "error"), (-3_600_000, "error")]
+    ("offset_ms", "round_trip_ms", "level"),
+    [
+        (10, 5.0, None),
+        (-60, 5.0, "warning"),
+        (-60, 30.0, None),
+        (700, 5.0, "error"),
+        (700, 600.0, "warning"),
+        (-3_600_000, 5.0, "error"),
+    ],
 )
-def test_the_offset_of_the_clocks_is_measured_and_told(catalogue, capsys, offset_ms, level):
+def test_an_offset_of_the_clocks_beyond_what_the_round_trip_explains_is_told(
+    catalogue, capsys, offset_ms, round_trip_ms, level
+):
     clock, metrics = ManualClock(), Metrics()
     at = clock.seconds - 2.0
     exchange_ms = RECEIVED_MS - 2_000 + offset_ms
-    event = Event("clock", "5.0 ms", (), (exchange_ms, at))
+    event = Event("clock", f"{round_trip_ms} ms", (), (exchange_ms, at, round_trip_ms))
     reactions(catalogue, clock, metrics).take(SimpleNamespace(number=1), event)
     measured = metrics.registry.get_sample_value("vol_streamer_clock_offset_seconds")
     assert measured == pytest.approx(offset_ms / 1000)

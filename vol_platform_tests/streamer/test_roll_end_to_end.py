@@ -96,8 +96,20 @@ async def test_expiries_roll_at_eight_without_an_alarm(database, tmp_path, recor
     )
     assert accounting.is_balanced
     assert accounting.accounts.dead_letters == 0
-    assert rows(database, "SELECT cause, detail FROM ingest_gaps") == []
-    assert [entry for entry in said if entry["log_level"] in {"warning", "error"}] == []
+    # A busy machine may subscribe after the first trades of a new option: those are fetched.
+    assert (
+        rows(
+            database,
+            "SELECT cause, detail FROM ingest_gaps FINAL "
+            "WHERE cause != 'trade_seq' OR isNull(repaired_ts)",
+        )
+        == []
+    )
+    assert [
+        entry
+        for entry in said
+        if entry["log_level"] in {"warning", "error"} and entry.get("cause") != "trade_seq"
+    ] == []
     assert [entry for entry in said if entry["event"] == "stopped"]  # the log was looked at
     last = rows(
         database,

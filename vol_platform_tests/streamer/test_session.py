@@ -420,7 +420,7 @@ def test_it_asks_for_the_time_and_reports_the_middle_of_the_round_trip():
     talk.now += 0.5
     talk.reply(question, 1, usIn=2_000_000, usOut=4_000_000)
     (event,) = talk.session.events()
-    assert (event.kind, event.data) == ("clock", (3_000.0, 100.25))
+    assert (event.kind, event.data) == ("clock", (3_000.0, 100.25, 500.0))
     talk.session.receive(b"{}", talk.now)
     talk.pump(15.0)
     talk.session.receive(b"{}", talk.now)
