@@ -22,7 +22,7 @@ _EXPIRY = ["snapshot_ts", "currency", "expiry_ts"]
 
 def every_quote_has_forward_and_index(
     frames: Frames,
-    context: DerivationContext,  # noqa: ARG001 - one signature for every check
+    context: DerivationContext,
 ) -> CheckOutcome:
     """Find clean quotes whose expiry has no forward, or whose snapshot has no index price."""
     quotes = frames["quotes_clean"]
@@ -44,7 +44,7 @@ def every_quote_has_forward_and_index(
 
 def exchange_forward_within_parity(
     frames: Frames,
-    context: DerivationContext,  # noqa: ARG001 - one signature for every check
+    context: DerivationContext,
 ) -> CheckOutcome:
     """Find expiries whose quotes and exchange forward contradict each other."""
     curve = frames["forward_curve"]
@@ -64,7 +64,7 @@ def exchange_forward_within_parity(
 
 def put_call_parity(
     frames: Frames,
-    context: DerivationContext,  # noqa: ARG001 - one signature for every check
+    context: DerivationContext,
 ) -> CheckOutcome:
     """Find strikes at which bids and asks of call and put leave no room for the forward."""
     sides = frames["quotes_clean"].filter(pl.col("usage") == "two_sided")

@@ -112,7 +112,7 @@ def _usable(price: pl.Expr) -> pl.Expr:
     return (price.is_finite() & (price > 0)).fill_null(value=False)
 
 
-def forward_curve(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def forward_curve(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Return one forward per snapshot, market and listed expiry.
 
     The prior is the exchange's underlying price, else the future of the expiry, else the line

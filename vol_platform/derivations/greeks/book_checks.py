@@ -20,7 +20,7 @@ _EXPIRY = ["snapshot_ts", "currency", "expiry_ts"]
 _DELTA_TOLERANCE = 1e-6
 
 
-def grid_delta_is_its_axis(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def grid_delta_is_its_axis(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find grid points whose delta is not the one on their axis, or whose gamma is not positive."""
     rows = frames["greeks_grid"]
     off = (pl.col("delta") - pl.col("coordinate")).abs()
@@ -35,7 +35,7 @@ def grid_delta_is_its_axis(frames: Frames, context: DerivationContext) -> CheckO
     )
 
 
-def open_interest_adds_up(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def open_interest_adds_up(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find expiries whose open interest or number of options is not that of their options."""
     wanted = (
         frames["options_greeks"]
@@ -62,7 +62,7 @@ def open_interest_adds_up(frames: Frames, context: DerivationContext) -> CheckOu
     )
 
 
-def positions_priced(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def positions_priced(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find positions that are in no sum: not listed, or without greeks."""
     options = frames["options_greeks"]
     held = held_positions(options, frames["positions"])

@@ -33,7 +33,7 @@ GREEKS_BY_EXPIRY_COLUMNS: dict[str, pl.DataType] = {
 _KEY = ("snapshot_ts", "currency", "expiry_ts")
 
 
-def greeks_by_expiry(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def greeks_by_expiry(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Weight the greeks of every option by its open interest and add them up by expiry.
 
     An option without greeks (settlement, no fit) or without a known open interest is left out of

@@ -13,7 +13,7 @@ _KEY = ["snapshot_ts", "currency", "instrument_name"]
 _ROUNDING = 1e-12
 
 
-def greeks_within_bounds(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def greeks_within_bounds(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find options whose delta has the wrong sign or size, or whose gamma or vega is negative."""
     rows = frames["options_greeks"].filter(pl.col("delta").is_not_null())
     signed = pl.when(pl.col("is_call")).then(pl.col("delta")).otherwise(-pl.col("delta"))
@@ -30,7 +30,7 @@ def greeks_within_bounds(frames: Frames, context: DerivationContext) -> CheckOut
     )
 
 
-def every_listed_option_priced(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def every_listed_option_priced(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find listed options without a row, or without greeks although their expiry has a fit."""
     rows = frames["options_greeks"]
     listed = frames["chain"].filter(pl.col("expiry_ts") > pl.col("snapshot_ts"))

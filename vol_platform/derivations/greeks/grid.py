@@ -28,7 +28,7 @@ GREEKS_GRID_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def greeks_grid(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def greeks_grid(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Price the out-of-the-money option at every grid point of constant maturity.
 
     Parameters

@@ -44,7 +44,7 @@ def held_positions(snapshots: pl.DataFrame, positions: pl.DataFrame) -> pl.DataF
     return in_force.join(positions, on=["portfolio", "from_ts"]).filter(pl.col("quantity") != 0)
 
 
-def portfolio_greeks(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def portfolio_greeks(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Add up the greeks of every portfolio by market and expiry.
 
     A position in an option without greeks is counted as unpriced and is not in the sums; one in an

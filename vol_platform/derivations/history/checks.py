@@ -18,7 +18,7 @@ _SAMPLE_ROWS = 10
 _LOWEST, _HIGHEST = 0.02, 5.0
 
 
-def realised_plausible(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def realised_plausible(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find windows whose realised volatility no market has: a frozen or a broken price."""
     rows = frames["realised_volatility"]
     wrong = rows.filter(~pl.col("realised_vol").is_between(_LOWEST, _HIGHEST))
@@ -33,7 +33,7 @@ def realised_plausible(frames: Frames, context: DerivationContext) -> CheckOutco
     )
 
 
-def regimes_follow_ranks(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def regimes_follow_ranks(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find hours whose label contradicts their rank by more than the hysteresis allows."""
     rows = frames["volatility_regimes"]
     rank = pl.col("percentile")

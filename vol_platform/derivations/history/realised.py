@@ -28,7 +28,7 @@ REALISED_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def realised_volatility(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def realised_volatility(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Compute realised volatility on every hour of the history.
 
     Parameters

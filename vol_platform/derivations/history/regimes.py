@@ -26,7 +26,7 @@ REGIME_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def volatility_regimes(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def volatility_regimes(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Rank and label thirty-day at-the-money volatility on every hour of the history.
 
     Parameters

@@ -18,7 +18,7 @@ _SAMPLE_ROWS = 10
 _MATURITY = ["snapshot_ts", "currency", "expiry_ts", "days"]
 
 
-def atm_variance_increases(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def atm_variance_increases(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find maturities whose at-the-money total variance is below that of a shorter one."""
     rows = frames["term_structure"].sort("snapshot_ts", "currency", "expiry_years")
     steps = rows.with_columns(
@@ -32,7 +32,7 @@ def atm_variance_increases(frames: Frames, context: DerivationContext) -> CheckO
     )
 
 
-def agrees_with_term_structure(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def agrees_with_term_structure(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find maturities that skew and term structure see differently, or only one of them sees."""
     key = ["snapshot_ts", "currency", "expiry_years", "is_constant_maturity"]
     both = frames["skew_metrics"].join(
@@ -50,7 +50,7 @@ def agrees_with_term_structure(frames: Frames, context: DerivationContext) -> Ch
     )
 
 
-def index_between_expiries(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def index_between_expiries(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find indices that are no number, exceed both expiries or lie below their quoted part."""
     rows = frames["variance_index"]
     low, high = pl.min_horizontal("near_vol", "far_vol"), pl.max_horizontal("near_vol", "far_vol")

@@ -42,7 +42,7 @@ SKEW_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def term_structure(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def term_structure(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Read at-the-money volatility and forward volatility along the maturities.
 
     Parameters
@@ -78,7 +78,7 @@ def term_structure(frames: Frames, context: DerivationContext) -> pl.DataFrame: 
     )
 
 
-def skew_metrics(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def skew_metrics(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Read risk reversals, butterflies, slope and curvature along the maturities.
 
     Parameters

@@ -28,7 +28,7 @@ VARIANCE_INDEX_COLUMNS: dict[str, pl.DataType] = {
 }
 
 
-def variance_index(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def variance_index(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Integrate every surface to the index at `INDEX_DAYS`.
 
     Parameters

@@ -19,7 +19,7 @@ _EXTREME_VOL = 3.0
 _KEY = ["snapshot_ts", "currency", "instrument_name"]
 
 
-def bid_not_above_ask(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def bid_not_above_ask(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find clean quotes whose bid is not below their ask."""
     quotes = frames["quotes_clean"]
     wrong = quotes.filter(pl.col("bid_price") >= pl.col("ask_price"))
@@ -31,7 +31,7 @@ def bid_not_above_ask(frames: Frames, context: DerivationContext) -> CheckOutcom
     )
 
 
-def every_row_accounted_for(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def every_row_accounted_for(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find rows of the chain that are neither clean nor rejected, or both."""
     chain = frames["chain"].select(_KEY)
     sorted_out = pl.concat(
@@ -52,7 +52,7 @@ def every_row_accounted_for(frames: Frames, context: DerivationContext) -> Check
     )
 
 
-def extreme_volatility(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def extreme_volatility(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find clean quotes whose mark stands above 300 % volatility; they stay where they are."""
     quotes = frames["quotes_clean"].filter(pl.col("mark_iv").is_not_null())
     wrong = quotes.filter(pl.col("mark_iv") > _EXTREME_VOL)
@@ -71,7 +71,7 @@ def _same_as(columns: list[str], rows_before: int) -> pl.Expr:
     return pl.all_horizontal(pl.col(name) == pl.col(name).shift(rows_before) for name in columns)
 
 
-def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find mid prices that leave and come back within a minute on each side.
 
     A spike is further from both neighbours than half of the mid and than five spreads.
@@ -101,7 +101,7 @@ def price_spikes(frames: Frames, context: DerivationContext) -> CheckOutcome:  #
     )
 
 
-def every_quote_has_instrument(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def every_quote_has_instrument(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find quotes of options that no specification describes."""
     rejected = frames["quotes_rejected"]
     wrong = rejected.filter(pl.col("reason") == "unknown_instrument")

@@ -19,7 +19,7 @@ _EXPIRY = ["snapshot_ts", "currency", "expiry_ts"]
 _LARGEST = 0.25
 
 
-def rates_plausible(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def rates_plausible(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find expiries without a rate, or with one that looks like per cent taken for decimals."""
     rows = frames["interest_rates"]
     missing = frames["forward_curve"].join(rows, on=_EXPIRY, how="anti").select(_EXPIRY)

@@ -52,7 +52,7 @@ def _known_on(quotes: pl.DataFrame, day: date) -> tuple[date | None, str, rates.
     return chosen["curve_date"][0], kind, _build(kind, chosen)
 
 
-def interest_rates(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def interest_rates(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Read the zero rate to every listed expiry.
 
     Parameters

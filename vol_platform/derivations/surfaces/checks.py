@@ -45,22 +45,22 @@ def _flagged(frames: Frames, flag: str) -> CheckOutcome:
     )
 
 
-def butterfly_free(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def butterfly_free(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find fitted expiries with a negative density."""
     return _flagged(frames, "butterfly_free")
 
 
-def calendar_free(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def calendar_free(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find fitted expiries whose total variance crosses that of the next."""
     return _flagged(frames, "calendar_free")
 
 
-def wings_free(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def wings_free(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find fitted expiries with a wing steeper than Lee's bound."""
     return _flagged(frames, "wings_free")
 
 
-def fit_error(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def fit_error(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find fitted expiries that are far from the mid of their quotes."""
     fitted = _fitted(frames).filter(pl.col("rmse").is_not_null())
     wrong = fitted.filter(pl.col("rmse") > _MAXIMUM_RMSE)
@@ -79,7 +79,7 @@ def fit_error(frames: Frames, context: DerivationContext) -> CheckOutcome:  # no
     )
 
 
-def within_spread(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def within_spread(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find snapshots in which too few quotes contain the fit."""
     quotes = pl.col("quotes")
     snapshots = (
@@ -107,7 +107,7 @@ def within_spread(frames: Frames, context: DerivationContext) -> CheckOutcome:  
     )
 
 
-def every_expiry_answered(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def every_expiry_answered(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find listed expiries without a row, fits that are not numbers, refusals without a reason."""
     rows = frames["surfaces"]
     missing = frames["forward_curve"].join(rows, on=_EXPIRY, how="anti").select(_EXPIRY)
@@ -128,7 +128,7 @@ def every_expiry_answered(frames: Frames, context: DerivationContext) -> CheckOu
     )
 
 
-def parameter_jumps(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def parameter_jumps(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find expiries that jump from one minute to the next while a day or more is left to live."""
     rows = (
         _fitted(frames)
@@ -156,7 +156,7 @@ def parameter_jumps(frames: Frames, context: DerivationContext) -> CheckOutcome:
     )
 
 
-def enough_quotes_fresh(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def enough_quotes_fresh(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find expiries of which fewer than half of the listed options had a young quote."""
     rows = frames["surfaces"].filter(pl.col("completeness").is_not_null())
     wrong = rows.filter(pl.col("completeness") < _MINIMUM_COMPLETENESS)
@@ -173,7 +173,7 @@ def enough_quotes_fresh(frames: Frames, context: DerivationContext) -> CheckOutc
     )
 
 
-def grid_variance_increases(frames: Frames, context: DerivationContext) -> CheckOutcome:  # noqa: ARG001 - one signature for every check
+def grid_variance_increases(frames: Frames, context: DerivationContext) -> CheckOutcome:
     """Find grid points whose total variance is below that of a shorter maturity at the same k."""
     grid = frames["surface_grid"].filter(
         pl.col("axis") == "log_moneyness", pl.col("total_variance").is_not_null()

@@ -34,7 +34,7 @@ GRID_COLUMNS = {
 }
 
 
-def surface_grid(frames: Frames, context: DerivationContext) -> pl.DataFrame:  # noqa: ARG001 - one signature for every derivation
+def surface_grid(frames: Frames, context: DerivationContext) -> pl.DataFrame:
     """Evaluate every surface at fixed log-moneyness and fixed delta.
 
     Maturities are the fitted expiries and `CONSTANT_MATURITY_DAYS` between the first and the last
