@@ -17,7 +17,9 @@ from streamer.writer import SegmentWriter
 
 __all__ = ["Accounting", "ingest_messages", "spool_limits"]
 
-_INGEST_FACTOR = 4  # an INSERT has a price of its own; where nobody waits, fewer and larger ones
+# An INSERT has a price of its own; where nobody waits, fewer and larger ones.
+_INGEST_FACTOR = 4
+_INGEST_MESSAGES = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _larger(limits: SpoolLimits) -> SpoolLimits:
         limits,
         roll_seconds=limits.roll_seconds * _INGEST_FACTOR,
         roll_bytes=limits.roll_bytes * _INGEST_FACTOR,
-        roll_messages=limits.roll_messages * _INGEST_FACTOR,
+        roll_messages=max(limits.roll_messages, _INGEST_MESSAGES),
     )
 
 

@@ -40,7 +40,7 @@ class SpoolLimits:
 
     roll_seconds: float = 1.0
     roll_bytes: int = 8 * 1024 * 1024
-    roll_messages: int = 10_000
+    roll_messages: int = 2_500
     flush_bytes: int = 128 * 1024
     disk_floor_bytes: int = 2 * 1024**3
     keep_done_segments: int = 60
