@@ -11,6 +11,8 @@ from msgspec import Raw, Struct
 from streamer.deribit.messages import Book, GroupedBook, Instrument, Quote
 
 __all__ = [
+    "EARLIEST_MS",
+    "FUTURE_TOLERANCE_MS",
     "LARGEST_DETAIL",
     "BookRow",
     "InterestRow",
@@ -23,8 +25,8 @@ __all__ = [
     "specification_checksum",
 ]
 
-_EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
-_FUTURE_TOLERANCE_MS: Final = 86_400_000
+EARLIEST_MS: Final = 1_451_606_400_000  # 2016-01-01, before the exchange existed
+FUTURE_TOLERANCE_MS: Final = 86_400_000
 LARGEST_DETAIL: Final = 300
 """Longest text of a reason, in characters."""
 _ACTIONS: Final = frozenset({"new", "change", "delete"})
@@ -87,7 +89,7 @@ def check_time(timestamp_ms: int, received_ms: int) -> None:
     NotStorableError
         It is out of range.
     """
-    if not _EARLIEST_MS <= timestamp_ms <= received_ms + _FUTURE_TOLERANCE_MS:
+    if not EARLIEST_MS <= timestamp_ms <= received_ms + FUTURE_TOLERANCE_MS:
         detail = f"timestamp {timestamp_ms} ms, received at {received_ms} ms"
         raise NotStorableError("timestamp_out_of_range", detail)
 
