@@ -305,7 +305,7 @@ class Collector:
             directory=str(self._spool.directory),
             sealed=recovery.sealed,
             torn_bytes=recovery.torn_bytes,
-            waiting=len(self._spool.sealed()),
+            waiting=self._spool.waiting,
         )
 
     async def _until_stopped(self, helpers: list[asyncio.Task[Any]]) -> None:
@@ -350,7 +350,7 @@ class Collector:
             await self._publisher.close()
         await self._rest.close()
         await server.close()
-        waiting = len(self._spool.sealed())
+        waiting = self._spool.waiting
         self.close()
         _log.info("stopped", frames=self._frames, segments_waiting=waiting)
 
@@ -433,7 +433,7 @@ class Collector:
     def _show_numbers(self) -> None:
         metrics = self.metrics
         metrics.frames_received.set(self._frames)
-        metrics.segments_waiting.set(len(self._spool.sealed()))
+        metrics.segments_waiting.set(self._spool.waiting)
         metrics.refused_messages.set(self._spool.refused_messages)
         metrics.insert_failures.set(self._writer.failures)
         metrics.unknown_fields.set(sum(self._writer.decoder.unknown_fields.values()))
@@ -454,6 +454,6 @@ class Collector:
             healthy=seconds is not None and seconds < _UNHEALTHY_SECONDS,
             ready=self._sockets.are_complete and seconds is not None,
             seconds_since_rows=None if seconds is None else round(seconds, 3),
-            segments_waiting=len(self._spool.sealed()),
+            segments_waiting=self._spool.waiting,
             detail=self._writer.last_error,
         )

@@ -1,26 +1,18 @@
 """The spool: every message is on disk before anything else happens to it.
 
-A segment goes through four names, each step one atomic rename::
-
-    <id>.open   being written
-    <id>.seg    sealed: synced to disk, never changed again, waiting for the database
-    <id>.done   the database has all of it
-    <id>.bad    damaged; kept for a person to look at, never read again
-
-There is no ledger and no index: the directory is the state, and starting is the same as recovering.
+What is received is appended to an open segment, handed to the system at every read of a socket,
+synced a few times a second, and sealed when the segment is old or large enough.  Where a segment
+is on its way tells its name (`spool_directory`); starting is the same as recovering.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.clock import Clock
-from streamer.errors import SpoolError, SpoolLockedError
 from streamer.files import SYSTEM_FILES, Files
 from streamer.segment import (
     RecordKind,
@@ -30,6 +22,7 @@ from streamer.segment import (
     encode_record,
     sound_length,
 )
+from streamer.spool_directory import SpoolDirectory, started_ns
 
 __all__ = ["OpenSegment", "Recovery", "Spool", "SpoolLimits"]
 
@@ -120,9 +113,9 @@ class Spool:
         limits: SpoolLimits | None = None,
         files: Files = SYSTEM_FILES,
     ) -> None:
-        self._files = files
-        self.directory = directory
         self.limits = limits or SpoolLimits()
+        self._files = files
+        self._directory = SpoolDirectory(directory, files, self.limits.keep_done_segments)
         self._collector = collector
         self._source = source
         self._testnet = testnet
@@ -130,44 +123,30 @@ class Spool:
         self._buffer = bytearray()
         self._segment: OpenSegment | None = None
         self._unsealed: list[OpenSegment] = []
-        self._lock = self._take_lock()
         # Two starts never share an id, not even after the directory was emptied: the database would
         # take a second segment of the same id for a repetition and drop it.
-        newest = max((_started_ns(path) for path in self._segments("")), default=0)
-        self._started_ns = max(clock.wall_ns(), newest + 1)
+        self._started_ns = max(clock.wall_ns(), self._directory.newest_started_ns + 1)
         self._number = 0
         self.refused_messages = 0
         self.is_full = False
         self.full_reason = ""
 
-    def _take_lock(self) -> int:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            descriptor = self._files.open(self.directory / "lock", os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise SpoolError(
-                f"spool directory {self.directory} cannot be written: {error.strerror}; "
-                "make it writable or set VOL_STREAMER_SPOOL_DIRECTORY to another"
-            ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            self._files.close(descriptor)
-            raise SpoolLockedError(
-                f"spool directory {self.directory} is in use by process {owner}; stop it or set "
-                "VOL_STREAMER_SPOOL_DIRECTORY to another"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        return descriptor
+    @property
+    def directory(self) -> Path:
+        """Where the segments are."""
+        return self._directory.path
+
+    @property
+    def waiting(self) -> int:
+        """Number of sealed segments that the database has not acknowledged."""
+        return self._directory.waiting
 
     def recover(self) -> Recovery:
         """Seal what the last process left open; call it before the first append."""
         last_received_ns = self._last_received_sealed()
         sealed = torn = 0
         quarantined = []
-        for path in self._segments(".open"):
+        for path in self._directory.unfinished:
             buffer = path.read_bytes()
             length, received_ns = sound_length(buffer)
             last_received_ns = max(last_received_ns, received_ns)
@@ -187,11 +166,8 @@ class Spool:
         return Recovery(last_received_ns, sealed, torn, tuple(quarantined))
 
     def _last_received_sealed(self) -> int:
-        """Receive time of the newest sealed record; after a long outage thousands need no look.
-
-        Segments are named in the order of their making, so that the newest sound one tells.
-        """
-        for path in reversed(list(self._segments(".done", ".seg"))):
+        """Receive time of the newest sealed record; after a long outage thousands need no look."""
+        for path in self._directory.newest_first():
             _, received_ns = sound_length(path.read_bytes())
             if received_ns:
                 return received_ns
@@ -302,43 +278,36 @@ class Spool:
         Path or None
             None when the disk cannot; the segment waits and `check_disk` tries again.
         """
-        target = segment.path.with_suffix(".seg")
         try:
             if not segment.is_synced:
                 self._files.sync(segment.descriptor)
                 segment.is_synced = True
                 self._files.close(segment.descriptor)
             if not segment.is_sealed:
-                self._files.rename(segment.path, target)
+                segment.path = self._directory.rename_sealed(segment.path)
                 segment.is_sealed = True
-            self._sync_directory()
+            self._directory.add_sealed(segment.path)
         except OSError as error:
             self._fill(error)
             self._unsealed.append(segment)
             return None
-        return target
+        return segment.path
 
     def sealed(self) -> list[Path]:
         """Return the sealed segments, oldest first."""
-        return list(self._segments(".seg"))
+        return self._directory.sealed()
 
     def owns(self, path: Path) -> bool:
         """Tell whether this process wrote the segment, rather than one before it."""
-        return _started_ns(path) == self._started_ns
+        return started_ns(path) == self._started_ns
 
     def finish(self, path: Path) -> None:
         """Mark a segment as held by the database, and delete the oldest that are."""
-        self._files.rename(path, path.with_suffix(".done"))
-        done = list(self._segments(".done"))
-        for old in done[: max(0, len(done) - self.limits.keep_done_segments)]:
-            self._files.unlink(old)
+        self._directory.finish(path)
 
     def quarantine(self, path: Path) -> Path:
         """Put a damaged segment aside; nothing reads it again."""
-        target = path.with_suffix(".bad")
-        self._files.rename(path, target)
-        self._sync_directory()
-        return target
+        return self._directory.quarantine(path)
 
     def check_disk(self) -> None:
         """Stop accepting below the floor of free space and accept again 10 % above it.
@@ -360,7 +329,7 @@ class Spool:
         segment = self.roll()
         if segment is not None:
             self.seal(segment)
-        self._files.close(self._lock)
+        self._directory.close()
 
     def _open(self) -> OpenSegment | None:
         name = f"{self._started_ns:019d}-{self._number:08d}"
@@ -391,22 +360,4 @@ class Spool:
         descriptor = self._files.open(path, os.O_RDONLY)
         self._files.sync(descriptor)
         self._files.close(descriptor)
-        self._files.rename(path, path.with_suffix(".seg"))
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        descriptor = self._files.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        self._files.sync_directory(descriptor)
-        self._files.close(descriptor)
-
-    def _segments(self, *suffixes: str) -> Iterator[Path]:
-        """Yield segment files in the order in which they were written."""
-        for path in sorted(self.directory.iterdir()):
-            stem, _, number = path.stem.partition("-")
-            is_segment = stem.isdigit() and number.isdigit()
-            if is_segment and ("" in suffixes or path.suffix in suffixes):
-                yield path
-
-
-def _started_ns(path: Path) -> int:
-    return int(path.stem.partition("-")[0])
+        self._directory.add_sealed(self._directory.rename_sealed(path))

@@ -2,7 +2,7 @@
 
 The argument holds the collector's settings and ``messages``: how many are awaited.  With
 ``sealed_only`` it ends when the last of them is in a sealed segment, else when the database has
-acknowledged all.
+acknowledged all.  With ``lags_file`` every message's lag until it was queryable goes there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pstats
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,22 @@ class ExactLags(LagHistogram):
     def quantile(self, share: float) -> float:
         """Return the lag that a share of the messages does not exceed; NaN without messages."""
         return float(np.quantile(np.concatenate(self._each), share)) if self._each else np.nan
+
+
+class FiledLags(LagHistogram):
+    """Writes every lag to a file, so that a long run's memory is the collector's own.
+
+    The file holds pairs of float64: receive time since the epoch and lag, seconds.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._file = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the process lives
+
+    def add_each(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Write lags of messages that are queryable now."""
+        super().add_each(seconds)
+        np.column_stack([time.time() - seconds, seconds]).tofile(self._file)
 
 
 class Measured(Collector):
@@ -94,7 +111,10 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
         exit_when_closed=not wanted["sealed_only"],
     )
     lags = collector.metrics.lags
-    lags.receive_to_spool, lags.receive_to_queryable = ExactLags(), ExactLags()
+    if wanted.get("lags_file"):
+        lags.receive_to_queryable = FiledLags(wanted["lags_file"])
+    else:
+        lags.receive_to_spool, lags.receive_to_queryable = ExactLags(), ExactLags()
     collector.messages = wanted["messages"]
     collector.sealed_only = wanted["sealed_only"]
     collector.loop = asyncio.get_running_loop()

@@ -3,8 +3,9 @@
 ``python -m vol_platform_tests.benchmarks._streamer_sender MESSAGES RATE [BURST]`` prints its port.
 Every client that has subscribed to what it wants gets that many option tickers: a whole simulated
 board again and again, each time with a new timestamp, at a rate in messages a second or, with 0, as
-fast as the socket takes them; then code 1000.  The first BURST messages never wait.  It prices
-nothing while it sends.
+fast as the socket takes them; then code 1000.  The first BURST messages never wait.  SIGTERM ends
+the feed earlier.  When a feed has ended it prints ``sent N``.  It prices nothing while it sends.
+No two tickers of one instrument have the same timestamp, so that what arrived can be counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -41,16 +43,21 @@ class Board:
             row for row in venue.instruments("BTC", now, expired=False) if row["kind"] == "option"
         ]
         names = [f"ticker.{row['instrument_name']}.100ms" for row in self.instruments]
+        self._stamp = 0
         self.frames = [
             frame_bytes(re.sub(rb'"timestamp":\d{13}', b'"timestamp":' + _ANY_TIME, payload))
             for _, payload in venue.first_messages(names, now)
         ]
 
     def chunk(self, first: int, count: int) -> bytes:
-        """Return frames, beginning with the n-th of an endless repetition, with the time of now."""
+        """Return frames, beginning with the n-th of an endless repetition, with the time of now.
+
+        Chunks shorter than the board have a millisecond of their own.
+        """
         size = len(self.frames)
         places = range(first, first + count)
-        stamp = str(int(time.time() * 1000)).encode()
+        self._stamp = max(self._stamp + 1, int(time.time() * 1000))
+        stamp = str(self._stamp).encode()
         return b"".join([self.frames[place % size] for place in places]).replace(_ANY_TIME, stamp)
 
 
@@ -70,6 +77,10 @@ class Sender:
         self._board = Board()
         self._messages = messages
         self._rate = rate
+
+    def stop(self) -> None:
+        """End every feed now, as if it had been that long."""
+        self._messages = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the client hangs up."""
@@ -115,13 +126,13 @@ class Sender:
 
     async def _send(self, server: ServerProtocol, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(_QUIET_SECONDS)  # more subscriptions may follow
-        begun, sent = time.monotonic(), 0
         with suppress(ConnectionError):
-            await self._send_all(writer, begun, sent)
+            print(f"sent {await self._send_all(writer)}", flush=True)
         server.send_close(1000)
         self._write(server, writer)
 
-    async def _send_all(self, writer: asyncio.StreamWriter, begun: float, sent: int) -> None:
+    async def _send_all(self, writer: asyncio.StreamWriter) -> int:
+        begun, sent = time.monotonic(), 0
         while sent < self._messages:
             count = min(500, self._messages - sent)
             if sent < self._burst:
@@ -133,6 +144,7 @@ class Sender:
             writer.write(self._board.chunk(sent, count))
             await writer.drain()
             sent += count
+        return sent
 
 
 def _answer(request: dict[str, Any]) -> tuple[bytes, bool]:
@@ -150,6 +162,7 @@ def _answer(request: dict[str, Any]) -> tuple[bytes, bool]:
 
 async def _main(messages: int, rate: float, burst: int) -> None:
     sender = Sender(messages, rate, burst)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
     server = await asyncio.start_server(sender.serve, "127.0.0.1", 0, limit=2**20)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,23 @@ def _pinned(core: int | None) -> list[str]:
     return [] if core is None else ["taskset", "-c", str(core)]
 
 
+@dataclass(frozen=True, slots=True)
+class RunningSender:
+    """A sender and the port where it waits for its client."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def end(self) -> int:
+        """End the feed now; return how many messages it had."""
+        self.process.terminate()
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline().removeprefix("sent "))
+
+
 @contextmanager
-def sender(messages: int, rate: float, burst: int = 0) -> Iterator[int]:
-    """Run the sender and yield its port."""
+def sender(messages: int, rate: float, burst: int = 0) -> Iterator[RunningSender]:
+    """Run the sender."""
     module = "vol_platform_tests.benchmarks._streamer_sender"
     numbers = map(str, (messages, rate, burst))
     process = subprocess.Popen(
@@ -61,7 +76,7 @@ def sender(messages: int, rate: float, burst: int = 0) -> Iterator[int]:
     )
     try:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
+        yield RunningSender(process, int(process.stdout.readline()))
     finally:
         process.kill()
         process.wait()
@@ -77,8 +92,8 @@ def _other_core() -> int | None:
 
 def collect(messages: int, rate: float, *, sealed_only: bool, profile: bool = False) -> str:
     """Run one collector against one sender; return what it printed."""
-    with tempfile.TemporaryDirectory() as folder, sender(messages, rate) as port:
-        address = f"127.0.0.1:{port}/"
+    with tempfile.TemporaryDirectory() as folder, sender(messages, rate) as feed:
+        address = f"127.0.0.1:{feed.port}/"
         settings: dict[str, Any] = {
             "websocket_url": f"ws://{address}ws/api/v2",
             "rest_url": f"http://{address}api/v2",
@@ -145,10 +160,10 @@ def cryptofeed() -> dict[str, Any] | str:
     if isinstance(python, str):
         return python
     script = Path(__file__).with_name("_streamer_cryptofeed.py")
-    with tempfile.TemporaryDirectory() as folder, sender(CRYPTOFEED_MESSAGES, 0) as port:
+    with tempfile.TemporaryDirectory() as folder, sender(CRYPTOFEED_MESSAGES, 0) as feed:
         frames = Path(folder) / "frames"
         frames.write_bytes(b"\n".join(frame[_HEADER_BYTES:] for frame in Board().frames) + b"\n")
-        command = [str(python), str(script), str(port), str(CRYPTOFEED_MESSAGES), str(frames)]
+        command = [str(python), str(script), str(feed.port), str(CRYPTOFEED_MESSAGES), str(frames)]
         done = subprocess.run(
             [*_pinned(_own_core()), *command],
             capture_output=True,
