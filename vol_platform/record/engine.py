@@ -29,6 +29,8 @@ from vol_platform.store.day_publication import DayPublication, Lineage, Publishe
 __all__ = ["DerivationResult", "HourChecks", "materialise", "parameters_hash"]
 
 _RAW = ("chain", "futures", "index")
+_HOURS_OF_AN_INSERT = 4
+"""An insert costs as much as a second of rows: a file for every column, a part to be merged."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -195,8 +197,8 @@ def _materialise_day(
 ) -> dict[str, _Told]:
     """Derive and publish hours of one day.
 
-    While an hour is derived the next one is read and the one before is sent to staging, so that
-    memory holds three hours at most, however many are published together.
+    While an hour is derived the next one is read and the ones before are sent to staging, a few at
+    a time; so memory holds the same few hours however many are published together.
     """
     context = context_of(settings)
     wanted = _wanted(names)
@@ -216,14 +218,17 @@ def _materialise_day(
             with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
                 inputs = reader.submit(_inputs, client, hours[0], context, wanted)
                 sent: Future[None] | None = None
+                waiting: list[tuple[datetime, dict[str, pl.DataFrame]]] = []
                 for hour, following in zip_longest(hours, hours[1:]):
                     known = inputs.result()
                     if following is not None:
                         inputs = reader.submit(_inputs, client, following, context, wanted)
-                    frames = _derive_hour(known, hour, context, wanted, told)
-                    if sent is not None:
-                        sent.result()
-                    sent = writer.submit(_send, staged, lineages, frames, hour)
+                    waiting.append((hour, _derive_hour(known, hour, context, wanted, told)))
+                    if len(waiting) == _HOURS_OF_AN_INSERT or following is None:
+                        if sent is not None:
+                            sent.result()
+                        sent = writer.submit(_send, staged, lineages, waiting)
+                        waiting = []
                     progress(hour)
                 if sent is not None:
                     sent.result()
@@ -239,16 +244,18 @@ def _materialise_day(
 def _send(
     staged: Mapping[str, DayPublication],
     lineages: Mapping[str, Lineage],
-    frames: Mapping[str, pl.DataFrame],
-    hour: datetime,
+    derived: Sequence[tuple[datetime, Mapping[str, pl.DataFrame]]],
 ) -> None:
-    for name, frame in frames.items():
-        of_table = lineages[name]
-        labelled = frame.with_columns(
+    """Send the frames of some hours, one insert a table."""
+    for name, of_table in lineages.items():
+        hours = [hour for hour, frames in derived if name in frames]
+        if not hours:
+            continue
+        labelled = pl.concat(frames[name] for _, frames in derived if name in frames).with_columns(
             code_version=pl.lit(of_table.code_version),
             parameters_hash=pl.lit(of_table.parameters_hash),
         )
-        staged[name].add(labelled, [hour])
+        staged[name].add(labelled, hours)
 
 
 def _derive_hour(

@@ -35,6 +35,11 @@ Audit = Callable[[str], None]
 """Gets the staging table's name before anybody sees the rows; raises to refuse them."""
 
 _STAGING_MARK = "__staging_"
+_STAGING_SETTINGS = (
+    # The rows are merged once, where they end up; nobody reads statistics of columns.
+    "auto_statistics_types = '', max_bytes_to_merge_at_min_space_in_pool = 1, "
+    "max_bytes_to_merge_at_max_space_in_pool = 1"
+)
 _ABANDONED_AFTER = timedelta(hours=6)
 
 
@@ -259,7 +264,7 @@ def _create_staging(client: Client, table: str, day: datetime) -> tuple[str, lis
     # a plain MergeTree on this server, also where the table itself is replicated
     client.command(
         f"CREATE TABLE `{staging}` AS `{table}` ENGINE = MergeTree "
-        f"PARTITION BY {partition_key} ORDER BY ({sorting_key})"
+        f"PARTITION BY {partition_key} ORDER BY ({sorting_key}) SETTINGS {_STAGING_SETTINGS}"
     )
     return staging, sorting_key.split(", ")
 
