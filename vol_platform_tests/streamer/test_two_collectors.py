@@ -37,13 +37,17 @@ def index_frames(spool: Path) -> set[int]:
 
 
 async def until_index_of(database, collector: str, *, more: int) -> None:
-    """Wait until a collector has stored so many more prices of the index."""
+    """Wait until a collector has stored so many more prices of the index.
+
+    Its segments tell: of the same price from both the table keeps one row, of either.
+    """
 
     def count() -> int:
         with connect(database) as client:
             return int(
                 client.query(
-                    "SELECT count() FROM spot_prices WHERE collector = {collector:String}",
+                    "SELECT sum(rows['spot_prices']) FROM ingest_segments FINAL "
+                    "WHERE collector = {collector:String}",
                     parameters={"collector": collector},
                 ).first_row[0]
             )
