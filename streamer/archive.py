@@ -74,6 +74,7 @@ class Archive:
             As `add`.
         """
         known = {name for file in self.hours() for name in _names(file)}
+        known |= {member.name for member in self._directory.glob(f"*/*{_MEMBER}")}
         for segment in segments:
             if f"{segment.stem}{_MEMBER}" in known:
                 continue

@@ -18,6 +18,7 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -112,9 +113,16 @@ class SpoolDirectory:
             self._done.popleft()
 
     def quarantine(self, path: Path) -> Path:
-        """Put a damaged segment aside; nothing reads it again."""
+        """Put a damaged segment aside; nothing reads it again.
+
+        Raises
+        ------
+        OSError
+            The disk does not take the name, and nothing has changed; or it is not synced.
+        """
         target = path.with_suffix(".bad")
-        self._files.rename(path, target)
+        with suppress(FileNotFoundError):  # it vanished, or was put aside before
+            self._files.rename(path, target)
         with self._guard:
             self._sealed.pop(path, None)
         self.sync()

@@ -139,17 +139,16 @@ class SegmentWriter:
             `stop` was called.
         """
         begun = self._clock.monotonic()
-        buffer = path.read_bytes()
         try:
-            batch = read_segment(buffer, self.decoder)
-        except SegmentError as error:
+            batch = read_segment(path.read_bytes(), self.decoder)
+        except (SegmentError, OSError) as error:  # damaged, unreadable, or vanished
             self._put_aside(path, str(error), batch=None)
             return None
         attempts = self._until_acknowledged(lambda: self._insert(batch))
         if not batch.accounts.is_balanced:
             _log.error("accounts_not_balanced", segment=path.name)
         if batch.damage is None:
-            self._spool.finish(path)
+            self._until_acknowledged(lambda: self._spool.finish(path))
         else:
             self._put_aside(path, batch.damage, batch=batch)
         if self._spool.owns(path):
@@ -173,7 +172,7 @@ class SegmentWriter:
         self._store.insert("ingest_segments", account, f"{segment_id}-ingest_segments")
 
     def _put_aside(self, path: Path, damage: str, batch: SegmentBatch | None) -> None:
-        modified_ns = path.stat().st_mtime_ns
+        modified_ns = path.stat().st_mtime_ns if path.exists() else self._clock.wall_ns()
         gap = Gap(
             gap_id=f"{path.stem}-damaged",
             channel="*",
@@ -189,10 +188,11 @@ class SegmentWriter:
         self._until_acknowledged(
             lambda: self._store.insert("ingest_gaps", columns, f"{gap.gap_id}-ingest_gaps")
         )
-        self._spool.quarantine(path)
+        self._until_acknowledged(lambda: self._spool.quarantine(path))
         _log.error("segment_quarantined", segment=path.name, damage=damage)
 
-    def _until_acknowledged(self, action: Callable[[], None]) -> int:
+    def _until_acknowledged(self, action: Callable[[], object]) -> int:
+        """Try until the database, or the disk, did it; return how often it was tried."""
         attempts = 0
         while True:
             attempts += 1
