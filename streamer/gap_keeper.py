@@ -63,6 +63,7 @@ class GapKeeper:
         self._book = GapBook(collector, started_ns)
         self._silent: set[str] = set()
         self._unbridged: list[Gap] = []
+        self._unsaid: list[Gap] = []
 
     def note_start(self, recovery: Recovery) -> None:
         """Open the gap since the last process, if there was one."""
@@ -215,6 +216,9 @@ class GapKeeper:
         was_full = self._spool.is_full
         self._spool.check_disk()
         if was_full and not self._spool.is_full:
+            unsaid, self._unsaid = self._unsaid, []
+            for gap in unsaid:
+                self._put(gap)
             self._put(self._book.close(_SPOOL_FULL, self._clock.wall_ns()))
             _log.info("disk_has_room", refused=self._spool.refused_messages)
 
@@ -226,7 +230,9 @@ class GapKeeper:
                 continue  # the gap of the connection, or of the lock, covers it
             silent = dict(connection.session.silent_channels(self._silence_seconds, now))
             for name, last_data in silent.items():
-                if not catalogue.is_expired(instrument_of(name), wall_ns // 1_000_000):
+                instrument_name = instrument_of(name)  # an index has none and never expires
+                is_over = catalogue.is_expired(instrument_name, wall_ns // 1_000_000)
+                if not (instrument_name and is_over):
                     last_ns = wall_ns - round((now - last_data) * 1e9)
                     self.note_mute(name, last_ns, f"no data for {now - last_data:.0f} s")
             for name in self._silent - silent.keys():
@@ -237,7 +243,10 @@ class GapKeeper:
     def _put(self, gap: Gap | None) -> None:
         if gap is None:
             return
-        self._spool.append(RecordKind.GAP, self._clock.wall_ns(), 0, encode_gap(gap))
+        spool, now_ns = self._spool, self._clock.wall_ns()
+        if spool.is_full or not spool.append(RecordKind.GAP, now_ns, 0, encode_gap(gap)):
+            self._unsaid.append(gap)  # until the disk has room
+            return
         if gap.version == 1:
             self._metrics.gaps.labels(gap.cause).inc()
             _log.warning("gap_opened", cause=gap.cause, channel=gap.channel, detail=gap.detail)

@@ -52,7 +52,7 @@ class Recovery:
     torn_bytes
         Bytes cut off behind the last sound record.
     quarantined
-        Files whose header was unreadable, moved aside.
+        Files that could not be read, not even their header, moved aside.
     """
 
     last_received_ns: int
@@ -147,19 +147,17 @@ class Spool:
         sealed = torn = 0
         quarantined = []
         for path in self._directory.unfinished:
-            buffer = path.read_bytes()
-            length, received_ns = sound_length(buffer)
-            last_received_ns = max(last_received_ns, received_ns)
-            if received_ns == 0:
-                # Nothing but a header, or less: there is no message in it.
-                torn += len(buffer) - length
-                if length == 0 and buffer:
-                    self._files.rename(path, path.with_suffix(".bad"))
-                    quarantined.append(path.name)
-                else:
-                    self._files.unlink(path)
+            buffer = _content(path)
+            length, received_ns = sound_length(buffer or b"")
+            if buffer is None or (buffer and length == 0):
+                self._files.rename(path, path.with_suffix(".bad"))
+                quarantined.append(path.name)
                 continue
             torn += len(buffer) - length
+            if received_ns == 0:  # nothing but a header, or less: there is no message in it
+                self._files.unlink(path)
+                continue
+            last_received_ns = max(last_received_ns, received_ns)
             self._files.truncate(path, length)
             self._seal_path(path)
             sealed += 1
@@ -168,7 +166,7 @@ class Spool:
     def _last_received_sealed(self) -> int:
         """Receive time of the newest sealed record; after a long outage thousands need no look."""
         for path in self._directory.newest_first():
-            _, received_ns = sound_length(path.read_bytes())
+            _, received_ns = sound_length(_content(path) or b"")
             if received_ns:
                 return received_ns
         return 0
@@ -361,3 +359,11 @@ class Spool:
         self._files.sync(descriptor)
         self._files.close(descriptor)
         self._directory.add_sealed(self._directory.rename_sealed(path))
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what a file holds; None when the disk does not give it."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

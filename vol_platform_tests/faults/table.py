@@ -85,7 +85,7 @@ CARDS: dict[str, Card] = {
     "F10": Card(
         "change_id broken, snapshot lost",
         "that book alone is subscribed anew, a gap row",
-        _in("streamer/test_session.py", "test_a_broken_book", "test_a_book_")
+        _in("streamer/test_subscribed_books.py", "test_a_broken_book", "test_a_book_")
         + _in("streamer/test_repairs.py", "test_a_lost_change"),
     ),
     "F11": Card(

@@ -1,4 +1,4 @@
-"""Segments and the spool: torn tails, flipped bits, kills and full disks."""
+"""The spool: order, sealing, recovery, kills and full disks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer.errors import SegmentError, SpoolError, SpoolLockedError
+from streamer.files import SYSTEM_FILES, Files
 from streamer.segment import (
     RecordKind,
     SegmentHeader,
@@ -32,10 +32,17 @@ NO_FLOOR = SpoolLimits(disk_floor_bytes=0)
 PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=20)
 
 
-def make_spool(directory: Path, time: ManualClock | None = None, limits=NO_FLOOR) -> Spool:
-    clock = (time or ManualClock()).clock
+def make_spool(
+    directory: Path, time: ManualClock | None = None, limits=NO_FLOOR, files=SYSTEM_FILES
+) -> Spool:
     return Spool(
-        directory, collector="c", source="stream", testnet=False, clock=clock, limits=limits
+        directory,
+        collector="c",
+        source="stream",
+        testnet=False,
+        clock=(time or ManualClock()).clock,
+        limits=limits,
+        files=files,
     )
 
 
@@ -56,82 +63,9 @@ def payloads_of(path: Path) -> list[bytes]:
     return [record.payload for record in read_records(buffer, offset)]
 
 
-def collect_payloads(buffer: bytes, into: list[bytes]) -> None:
-    _, offset = read_header(buffer)
-    into.extend(record.payload for record in read_records(buffer, offset))
-
-
 def segment_bytes(payloads) -> bytes:
     records = [encode_record(0, RECEIVED_NS + i, 1, each) for i, each in enumerate(payloads)]
     return encode_header(HEADER) + b"".join(records)
-
-
-# -- the file ------------------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(payloads=PAYLOADS)
-def test_a_segment_gives_back_what_was_written(payloads):
-    buffer = segment_bytes(payloads)
-    header, offset = read_header(buffer)
-    records = list(read_records(buffer, offset))
-    assert header == HEADER
-    assert [record.payload for record in records] == payloads
-    assert [record.received_ns for record in records] == [
-        RECEIVED_NS + index for index in range(len(payloads))
-    ]
-    assert sound_length(buffer) == (len(buffer), RECEIVED_NS + len(payloads) - 1)
-
-
-@settings(deadline=None)
-@given(payloads=PAYLOADS, data=st.data())
-def test_a_torn_tail_leaves_the_sound_records_before_it(payloads, data):
-    buffer = segment_bytes(payloads)
-    cut = data.draw(st.integers(0, len(buffer)))
-    length, _ = sound_length(buffer[:cut])
-    assert length <= cut
-    if length:
-        _, offset = read_header(buffer[:length])
-        kept = [record.payload for record in read_records(buffer[:length], offset)]
-        assert kept == payloads[: len(kept)]
-        missing = payloads[len(kept) :]
-        assert not missing or length + 21 + len(missing[0]) > cut
-
-
-@settings(deadline=None)
-@given(payloads=PAYLOADS, data=st.data())
-def test_a_flipped_bit_is_found_and_never_read_as_data(payloads, data):
-    buffer = bytearray(segment_bytes(payloads))
-    place = data.draw(st.integers(0, len(buffer) * 8 - 1))
-    buffer[place // 8] ^= 1 << (place % 8)
-    kept: list[bytes] = []
-    with pytest.raises(SegmentError):
-        collect_payloads(bytes(buffer), kept)
-    assert kept == payloads[: len(kept)]
-
-
-@pytest.mark.parametrize(
-    ("buffer", "text"),
-    [
-        (b"", "cut short"),
-        (b"x" * 40, "not a segment file"),
-        (b"VOLSPOOL\x09\x00" + b"\0" * 40, "version must be 1, was 9"),
-    ],
-)
-def test_a_file_that_is_no_segment_is_named_as_such(buffer, text):
-    with pytest.raises(SegmentError, match=text):
-        read_header(buffer)
-
-
-def test_a_header_that_is_sound_but_senseless_is_refused():
-    import struct
-
-    import crc32c
-
-    body = b"{}"
-    buffer = struct.pack("<8sHHI", b"VOLSPOOL", 1, len(body), crc32c.crc32c(body)) + body
-    with pytest.raises(SegmentError, match="damaged"):
-        read_header(buffer)
 
 
 # -- the directory -------------------------------------------------------------------------------
@@ -216,16 +150,6 @@ def test_a_large_buffer_is_written_without_waiting_for_the_flush(tmp_path):
     spool.close()
 
 
-def test_done_segments_are_kept_up_to_the_limit(tmp_path):
-    spool = make_spool(tmp_path, limits=SpoolLimits(keep_done_segments=2, disk_floor_bytes=0))
-    for number in range(4):
-        fill(spool, [str(number).encode()])
-        spool.finish(seal(spool))
-    kept = sorted(tmp_path.glob("*.done"))
-    assert [payloads_of(path) for path in kept] == [[b"2"], [b"3"]]
-    spool.close()
-
-
 def test_a_quarantined_segment_is_never_read_again(tmp_path):
     spool = make_spool(tmp_path)
     fill(spool, [b"x"])
@@ -242,6 +166,15 @@ def test_files_of_others_in_the_directory_are_left_alone(tmp_path):
     assert spool.sealed() == []
     spool.close()
     assert (tmp_path / "notes.seg").read_text() == "mine"
+
+
+def test_the_messages_of_one_read_are_taken_together(tmp_path):
+    spool = make_spool(tmp_path)
+    assert spool.append_frames(RECEIVED_NS, 3, [b"one", b"two"])
+    path = seal(spool)
+    assert payloads_of(path) == [b"one", b"two"]
+    assert spool.waiting == 1
+    spool.close()
 
 
 # -- starting again ------------------------------------------------------------------------------
@@ -289,20 +222,18 @@ def test_the_last_receive_time_is_that_of_the_newest_segment_that_can_be_read(tm
     spool.close()
 
 
-def test_a_second_start_says_who_owns_the_directory(tmp_path):
+def test_a_file_that_the_disk_does_not_give_is_put_aside_and_the_start_goes_on(tmp_path):
     spool = make_spool(tmp_path)
-    with pytest.raises(SpoolLockedError, match=f"in use by process {os.getpid()}"):
-        make_spool(tmp_path)
+    fill(spool, [b"sound"])
+    seal(spool)
     spool.close()
-    make_spool(tmp_path).close()
-
-
-def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path):
-    file = tmp_path / "spool"
-    file.write_text("")
-    for path in (file, file / "below", Path("/proc/nowhere")):
-        with pytest.raises(SpoolError, match=f"{path} cannot be written: .*make it writable"):
-            make_spool(path)
+    for name in ("2000000000000000000-00000000.done", "2000000000000000000-00000001.open"):
+        (tmp_path / name).mkdir()  # reading it fails, as that of a bad sector does
+    spool = make_spool(tmp_path)
+    recovery = spool.recover()
+    assert recovery.last_received_ns == RECEIVED_NS
+    assert recovery.quarantined == ("2000000000000000000-00000001.open",)
+    spool.close()
 
 
 WRITER = """
@@ -412,4 +343,61 @@ def test_below_the_floor_of_free_space_it_stops_and_above_it_resumes(tmp_path, m
     spool.check_disk()
     fill(spool, [b"z"])
     assert payloads_of(seal(spool)) == [b"x", b"z"]
+    spool.close()
+
+
+class FailingFiles(Files):
+    """A disk whose chosen calls fail with a chosen error, while it is told so."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, int] = {}
+
+    def sync(self, descriptor: int) -> None:
+        self._check("sync")
+        super().sync(descriptor)
+
+    def sync_directory(self, descriptor: int) -> None:
+        self._check("sync_directory")
+        super().sync_directory(descriptor)
+
+    def rename(self, path: Path, target: Path) -> None:
+        self._check("rename")
+        super().rename(path, target)
+
+    def _check(self, method: str) -> None:
+        if method in self.failures:
+            raise OSError(self.failures[method], os.strerror(self.failures[method]))
+
+
+@pytest.mark.parametrize("method", ["sync", "rename", "sync_directory"])
+def test_a_segment_that_cannot_be_sealed_is_sealed_when_the_disk_can_again(tmp_path, method):
+    files = FailingFiles()
+    spool = make_spool(tmp_path, files=files)
+    fill(spool, [b"kept"])
+    files.failures[method] = errno.EIO
+    assert seal(spool) is None
+    assert spool.sealed() == []
+    assert (spool.is_full, spool.full_reason) == (True, "EIO")
+    spool.check_disk()
+    assert spool.is_full
+    files.failures.clear()
+    spool.check_disk()
+    assert not spool.is_full
+    (path,) = spool.sealed()
+    assert payloads_of(path) == [b"kept"]
+    spool.close()
+
+
+def test_a_sync_that_fails_stops_the_acceptance_unless_the_segment_is_sealed_meanwhile(tmp_path):
+    files = FailingFiles()
+    spool = make_spool(tmp_path, files=files)
+    fill(spool, [b"x"])
+    files.failures["sync"] = errno.EBADF
+    spool.sync()
+    assert not spool.is_full
+    files.failures["sync"] = errno.EIO
+    spool.sync()
+    assert spool.is_full
+    files.failures.clear()
+    spool.check_disk()
     spool.close()
