@@ -21,6 +21,7 @@ from streamer.clock import Clock
 from streamer.errors import CaptureError, SegmentError
 from streamer.log import logger
 from streamer.segment import Record, read_header, read_records
+from streamer.spool import Spool
 
 __all__ = ["Archive", "ArchiveKeeper", "read_archive"]
 
@@ -100,8 +101,29 @@ class Archive:
         for file in self.hours():
             hour = datetime.strptime(file.name[:13], _HOUR).replace(tzinfo=UTC)
             if now - hour > self._keep:
-                file.unlink()
+                file.unlink(missing_ok=True)  # it may have given way meanwhile
         return made
+
+    def make_room(self, wanted_bytes: int) -> list[Path]:
+        """Delete the oldest hourly files until so many bytes are free; return which.
+
+        Raises
+        ------
+        OSError
+            The disk does not let them go.
+        """
+        deleted = []
+        for file in self.hours():
+            if wanted_bytes <= 0:
+                break
+            wanted_bytes -= file.stat().st_size
+            file.unlink()
+            deleted.append(file)
+        return deleted
+
+    def shares_disk_with(self, directory: Path) -> bool:
+        """Tell whether room in the archive is room in another directory."""
+        return self._directory.exists() and self._directory.stat().st_dev == directory.stat().st_dev
 
     def hours(self) -> list[Path]:
         """Return the hourly files, oldest first; an hour with late segments has several."""
@@ -151,6 +173,17 @@ class ArchiveKeeper:
                 self._archive.close_hours(self._clock.wall_ns())
         except OSError as error:
             _log.error("archive_failed", segment=segment.name, error=str(error))
+
+    def give_way(self, spool: Spool) -> None:
+        """Let the oldest hours go when the spool's disk is short: the database holds them."""
+        missing = spool.missing_room()
+        if missing == 0 or not self._archive.shares_disk_with(spool.directory):
+            return
+        try:
+            for file in self._archive.make_room(missing):
+                _log.warning("archive_gave_way", hour=file.name, missing_bytes=missing)
+        except OSError as error:
+            _log.error("archive_failed", segment="the oldest hour", error=str(error))
 
     def catch_up(self, segments: list[Path]) -> None:
         """Archive what an earlier process stored and did not archive any more."""

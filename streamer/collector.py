@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from streamer.archive import Archive, ArchiveKeeper
@@ -14,7 +11,6 @@ from streamer.batch import Accounts
 from streamer.catalogue import Catalogue
 from streamer.clock import Clock
 from streamer.connection import Connection
-from streamer.decode import FrameDecoder
 from streamer.deribit.rest import RestClient
 from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session_data import Event
@@ -24,11 +20,13 @@ from streamer.hours import HourKeeper
 from streamer.ingest import Accounting, spool_limits
 from streamer.listing import Lister
 from streamer.log import logger
-from streamer.metrics import Health, Metrics, MetricsServer
+from streamer.metrics import Metrics, MetricsServer
+from streamer.observation import Observation
 from streamer.publish import Publisher
 from streamer.reactions import Reactions
-from streamer.recall import recall, recall_when_stored
+from streamer.recall import recall_when_stored
 from streamer.repairs import Repairer
+from streamer.sealer import Sealer
 from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
 from streamer.sockets import Sockets
@@ -40,7 +38,6 @@ __all__ = ["Collector"]
 
 _log = logger(__name__)
 _WATCH_SECONDS = 1.0
-_UNHEALTHY_SECONDS = 30.0
 
 
 class Collector:
@@ -117,11 +114,9 @@ class Collector:
         )
         self._archive: ArchiveKeeper | None = None
         if settings.archive_days and not exit_when_closed:
-            directory = settings.archive_directory or settings.spool_directory / "archive"
-            archive = Archive(directory, keep_days=settings.archive_days)
+            archive = Archive(settings.archive_path, keep_days=settings.archive_days)
             self._archive = ArchiveKeeper(archive, clock)
         self._publisher: Publisher | None = None
-        self._publish_decoder = FrameDecoder()
         self._catalogue = Catalogue(settings, all_offered=all_offered)
         self._rest = RestClient(settings.rest_url, clock, settings.trade_history_url)
         self._trades = TradeWatch()
@@ -132,6 +127,13 @@ class Collector:
             seed=self._started_ns,
             once=exit_when_closed,
             trades=self._trades,
+        )
+        self._observation = Observation(
+            self.metrics,
+            spool=self._spool,
+            writer=self._writer,
+            sockets=self._sockets,
+            clock=clock,
         )
         self._lister = Lister(
             settings,
@@ -157,8 +159,7 @@ class Collector:
         self._hours_closed = 0
         self._frames = 0
         self._stopping = asyncio.Event()
-        self._rows_landed_at: float | None = None
-        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._sealer = Sealer(self._spool, settings.spool, self._sealed)
         self._draining = threading.Event()
 
     @property
@@ -173,7 +174,7 @@ class Collector:
 
     def close(self) -> None:
         """Give the spool directory and the connections up; `run` does it by itself."""
-        self._sealer.shutdown()
+        self._sealer.close()
         self._spool.close()
         self._store.close()
         self._hours.close()
@@ -196,7 +197,7 @@ class Collector:
             Something that no attempt can cure; in a replay also that no channel is accepted.
         """
         settings = self._settings
-        server = MetricsServer(self.metrics, self._health)
+        server = MetricsServer(self.metrics, self._observation.health)
         try:
             self.metrics_port = await server.start(settings.metrics_host, settings.metrics_port)
         except StreamerError:
@@ -217,10 +218,14 @@ class Collector:
         writer.start()
         helpers: list[asyncio.Task[Any]] = [
             asyncio.create_task(task)
-            for task in (self._keep_flushing(), self._keep_syncing(), self._keep_watching())
+            for task in (
+                self._sealer.keep_flushing(),
+                self._sealer.keep_syncing(),
+                self._keep_watching(),
+            )
         ]
         if self._publisher is not None:
-            helpers.append(asyncio.create_task(self._keep_publishing(self._publisher)))
+            helpers.append(asyncio.create_task(self._publisher.run()))
         if self._fixed_channels is not None:
             self._sockets.assign(self._fixed_channels)
         helpers.append(asyncio.create_task(self._lister.run()))
@@ -251,8 +256,7 @@ class Collector:
         self.metrics.lags.receive_to_spool.add(lag, len(frames))
         self._frames += len(frames)
         if self._publisher is not None:
-            for frame in frames:
-                self._publisher.add(self._publish_decoder.decode(frame, received_ns), received_ns)
+            self._publisher.add_frames(frames, received_ns)
 
     def take_event(self, connection: Connection, event: Event) -> None:
         """React to what a session reports."""
@@ -284,7 +288,7 @@ class Collector:
             return False
         self._frames += 1
         if self._publisher is not None and kind is RecordKind.INSTRUMENTS:
-            self._publisher.add(self._publish_decoder.decode_instruments(body), received_ns)
+            self._publisher.add_instruments(body, received_ns)
         return True
 
     def _want(self, channels: list[str]) -> None:
@@ -333,7 +337,7 @@ class Collector:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._sealer, self._seal_last)
+        await self._sealer.seal_last()
         self._draining.set()
         self._writer.wake()
         patience = None if self._exit_when_closed else self._settings.drain_seconds
@@ -346,7 +350,6 @@ class Collector:
             )
             self._hours_closed = len(closed)
         if self._publisher is not None:
-            await self._publisher.flush()
             await self._publisher.close()
         await self._rest.close()
         await server.close()
@@ -354,106 +357,36 @@ class Collector:
         self.close()
         _log.info("stopped", frames=self._frames, segments_waiting=waiting)
 
-    def _seal_last(self) -> None:
-        segment = self._spool.roll()
-        if segment is not None:
-            self._seal(segment)
-
     # -- what runs beside ------------------------------------------------------------------------
 
     def _write(self) -> None:
         self._writer.run(until_empty=self._draining.is_set)
 
-    async def _keep_flushing(self) -> None:
-        """Hand frames to the system every few milliseconds and seal segments that are due."""
-        loop = asyncio.get_running_loop()
-        pause = self._settings.spool.flush_milliseconds / 1000
-        while True:
-            await asyncio.sleep(pause)
-            self._spool.flush()
-            if self._spool.should_roll():
-                segment = self._spool.roll()
-                if segment is not None:
-                    loop.run_in_executor(self._sealer, self._seal, segment)
-
-    def _seal(self, segment: OpenSegment) -> None:
-        self._spool.seal(segment)
+    def _sealed(self, _segment: OpenSegment) -> None:
         self._writer.wake()
-
-    async def _keep_syncing(self) -> None:
-        loop = asyncio.get_running_loop()
-        pause = self._settings.spool.sync_milliseconds / 1000
-        while True:
-            await asyncio.sleep(pause)
-            with suppress(OSError):  # the segment may have been sealed meanwhile, which syncs too
-                await loop.run_in_executor(self._sealer, self._spool.sync)
-
-    async def _keep_publishing(self, publisher: Publisher) -> None:
-        while True:
-            await asyncio.sleep(0.02)
-            await publisher.flush()
 
     async def _keep_watching(self) -> None:
         """Look at the disk, at silent channels and at the numbers once a second."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if self._archive is not None:
+                self._archive.give_way(self._spool)
             self._gaps.watch_disk()
             self._gaps.watch_silence(self._sockets.connections, self._catalogue)
             self._hours.active_connections = frozenset(
                 it.connection_id for it in self._sockets.connections if it.is_complete
             )
-            self._show_numbers()
+            self._observation.show(self._frames, self._publisher)
 
     async def _recall(self) -> None:
         """Act on what earlier processes left, as soon as the database has all of their data."""
-        store = Store(self._settings.clickhouse)
-        ask = partial(
-            recall,
-            store,
-            collector=self._settings.collector,
-            started_ns=self._started_ns,
-            with_trades=self._settings.trades,
-        )
-        found = await recall_when_stored(self._spool, ask)
-        store.close()
+        found = await recall_when_stored(self._spool, self._settings, self._started_ns)
         self._gaps.adopt(found.open_gaps, is_complete=self.is_complete)
         holes = [*found.holes, *self._trades.remember(found.newest_trades)]
         self._reactions.note_holes(holes, "trades")
 
-    # -- numbers ---------------------------------------------------------------------------------
-
     def _segment_written(self, written: Written) -> None:
         """Take note of a segment; called by the writer's thread."""
-        self.metrics.note_written(written, self._clock.wall_ns())
+        self._observation.note_written(written)
         if self._archive is not None and written.batch.damage is None:
             self._archive.take(written.path.with_suffix(".done"), written.batch.first_received_ns)
-        if written.batch.accounts.rows:
-            self._rows_landed_at = self._clock.monotonic()
-
-    def _show_numbers(self) -> None:
-        metrics = self.metrics
-        metrics.frames_received.set(self._frames)
-        metrics.segments_waiting.set(self._spool.waiting)
-        metrics.refused_messages.set(self._spool.refused_messages)
-        metrics.insert_failures.set(self._writer.failures)
-        metrics.unknown_fields.set(sum(self._writer.decoder.unknown_fields.values()))
-        metrics.channels_wanted.set(sum(len(it.session.wanted) for it in self._sockets.connections))
-        metrics.connections_complete.set(sum(it.is_complete for it in self._sockets.connections))
-        now = self._clock.monotonic()
-        left = [it.session.credits(now) for it in self._sockets.connections]
-        for pool in ("subscribe", "other") if left else ():
-            metrics.credits.labels(pool).set(min(each[pool] for each in left))
-        if self._publisher is not None:
-            metrics.published_rows.set(self._publisher.published)
-            metrics.dropped_rows.set(self._publisher.dropped)
-
-    def _health(self) -> Health:
-        landed = self._rows_landed_at
-        seconds = None if landed is None else self._clock.monotonic() - landed
-        return Health(
-            healthy=seconds is not None and seconds < _UNHEALTHY_SECONDS,
-            ready=self._sockets.are_complete and seconds is not None,
-            seconds_since_rows=None if seconds is None else round(seconds, 3),
-            segments_waiting=self._spool.waiting,
-            detail=self._writer.last_error,
-        )

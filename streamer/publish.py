@@ -6,6 +6,7 @@ rows and counts them, and the truth is in the spool.  The layout is written in `
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from operator import attrgetter
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from streamer.clock import Clock
-from streamer.decode import Decoded, Outcome
+from streamer.decode import Decoded, FrameDecoder, Outcome
 from streamer.deribit.instruments import kind_of, market_of
 from streamer.log import logger
 from streamer.rows import Row
@@ -26,6 +27,7 @@ __all__ = ["PUBLISHED_TABLES", "Publisher", "row_values"]
 
 _log = logger(__name__)
 _VERSION = 1
+_FLUSH_SECONDS = 0.02
 PUBLISHED_TABLES = ("options_quotes", "futures_prices", "spot_prices", "options_metadata")
 """Tables whose rows are published."""
 _MOST_ROWS = 20_000
@@ -127,8 +129,24 @@ class Publisher:
         self._waiting: dict[str, deque[list[Any]]] = {
             table: deque(maxlen=_MOST_ROWS) for table in PUBLISHED_TABLES
         }
+        self._decoder = FrameDecoder()
         self._sequence = 0
         self._is_away = False
+
+    def add_frames(self, frames: list[bytes], received_ns: int) -> None:
+        """Queue the rows of messages; never waits."""
+        for frame in frames:
+            self.add(self._decoder.decode(frame, received_ns), received_ns)
+
+    def add_instruments(self, body: bytes, received_ns: int) -> None:
+        """Queue a list of instruments."""
+        self.add(self._decoder.decode_instruments(body), received_ns)
+
+    async def run(self) -> None:
+        """Send what is queued, every few milliseconds, until cancelled."""
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self.flush()
 
     def add(self, decoded: Decoded, received_ns: int) -> None:
         """Queue the rows of a message; never waits."""
@@ -151,7 +169,8 @@ class Publisher:
                     return
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Send what is queued and close the connection."""
+        await self.flush()
         await self._redis.aclose()
 
     async def _send(self, table: str, rows: list[list[Any]]) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from streamer.deribit.sequences import Hole, TradeHead
 from streamer.gaps import Gap
+from streamer.settings import StreamerSettings
 from streamer.spool import Spool
 from streamer.store import TRANSIENT_ERRORS, Store
 
@@ -114,11 +115,22 @@ def recall(store: Store, *, collector: str, started_ns: int, with_trades: bool) 
     return Recall(newest, holes, open_gaps)
 
 
-async def recall_when_stored(spool: Spool, ask: Callable[[], Recall]) -> Recall:
+async def recall_when_stored(spool: Spool, settings: StreamerSettings, started_ns: int) -> Recall:
     """Ask as soon as the database has every segment that waits now, until it answers."""
-    backlog = set(spool.sealed())
-    while True:
-        await asyncio.sleep(_ASK_SECONDS)
-        if backlog.isdisjoint(spool.sealed()):
-            with suppress(*TRANSIENT_ERRORS):
-                return await asyncio.get_running_loop().run_in_executor(None, ask)
+    store = Store(settings.clickhouse)
+    ask = partial(
+        recall,
+        store,
+        collector=settings.collector,
+        started_ns=started_ns,
+        with_trades=settings.trades,
+    )
+    backlog = spool.sealed()
+    try:
+        while True:
+            await asyncio.sleep(_ASK_SECONDS)
+            if not backlog or backlog[-1] not in spool.sealed():  # the database has it the last
+                with suppress(*TRANSIENT_ERRORS):
+                    return await asyncio.get_running_loop().run_in_executor(None, ask)
+    finally:
+        store.close()

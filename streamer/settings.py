@@ -133,6 +133,11 @@ class StreamerSettings(BaseSettings):
         return self.history_url or (_HISTORY_URL if is_real else self.rest_url)
 
     @property
+    def archive_path(self) -> Path:
+        """Where the hourly files are."""
+        return self.archive_directory or self.spool_directory / "archive"
+
+    @property
     def testnet(self) -> bool:
         """Whether the exchange is test.deribit.com, whose prices mean nothing."""
         return "//test.deribit.com" in self.websocket_url

@@ -26,6 +26,8 @@ from streamer.spool_directory import SpoolDirectory, started_ns
 
 __all__ = ["OpenSegment", "Recovery", "Spool", "SpoolLimits"]
 
+_ROOM_ABOVE_FLOOR = 1.1  # so that it does not flap
+
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
@@ -307,6 +309,11 @@ class Spool:
         """Put a damaged segment aside; nothing reads it again."""
         return self._directory.quarantine(path)
 
+    def missing_room(self) -> int:
+        """Return how many bytes the disk lacks to 10 % above the floor of free space."""
+        wanted = round(self.limits.disk_floor_bytes * _ROOM_ABOVE_FLOOR)
+        return max(0, wanted - self._files.free_bytes(self.directory))
+
     def check_disk(self) -> None:
         """Stop accepting below the floor of free space and accept again 10 % above it.
 
@@ -317,7 +324,7 @@ class Spool:
         if not self.is_full and free < floor:
             self.is_full = True
             self.full_reason = f"{free} bytes free, the floor is {floor}"
-        elif self.is_full and free >= floor * 1.1 and self.flush():
+        elif self.is_full and free >= floor * _ROOM_ABOVE_FLOOR and self.flush():
             waiting, self._unsealed = self._unsealed, []
             failed = [segment for segment in waiting if self.seal(segment) is None]
             self.is_full = bool(failed)

@@ -116,6 +116,11 @@ class SegmentWriter:
                     self._wake.wait(timeout=0.25)
             except WriterStopped:
                 return
+            except Exception as error:  # noqa: BLE001 - the feed goes on; health says what is wrong
+                self.failures += 1
+                self.last_error = repr(error)
+                _log.exception("writer_failed", error=self.last_error)
+                self._stop.wait(self._backoff_limit)
 
     def write_all(self) -> int:
         """Write every segment that is sealed now; return how many.

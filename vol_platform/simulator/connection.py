@@ -255,27 +255,6 @@ class Connection:
                 self.writer.close()
                 return
 
-    # ------------------------------------------------------------------ credits
-
-    def spend(self, pool: str, cost: float, capacity: float, refill_per_second: float) -> bool:
-        """Take `cost` credits from a leaky bucket; False when it does not hold them."""
-        return spend(self.credits, pool, cost, capacity, refill_per_second)
-
-
-def spend(
-    credits_: dict[str, float], pool: str, cost: float, capacity: float, refill_per_second: float
-) -> bool:
-    """Take credits from a named leaky bucket kept in a dictionary; False when it is too empty."""
-    now = monotonic_seconds()
-    elapsed = now - credits_.get(f"{pool} at", now)
-    held = min(capacity, credits_.get(pool, capacity) + elapsed * refill_per_second)
-    credits_[f"{pool} at"] = now
-    if held < cost:
-        credits_[pool] = held
-        return False
-    credits_[pool] = held - cost
-    return True
-
 
 # ------------------------------------------------------------------------- HTTP
 

@@ -14,28 +14,21 @@ from vol_platform.errors import PortInUseError
 from vol_platform.simulator.capture import Capture, read_capture
 from vol_platform.simulator.channels import Channel
 from vol_platform.simulator.chaos import concerns, disturb, is_reordered, shifted
-from vol_platform.simulator.connection import Connection, serve_client, spend
+from vol_platform.simulator.connection import Connection, serve_client
 from vol_platform.simulator.errors import RpcError, too_many_requests
 from vol_platform.simulator.market import Market
 from vol_platform.simulator.options import ExchangeOptions
 from vol_platform.simulator.oracle import OracleLog
 from vol_platform.simulator.playback import Playback
 from vol_platform.simulator.rpc import answer
+from vol_platform.simulator.tariff import FREE_METHODS, drain, pays
 from vol_platform.simulator.venue import Publisher, Venue
 from vol_platform.simulator.wire import encode
 
 __all__ = ["Exchange"]
 
-_SUBSCRIBE_COST = 3_000.0
-_SUBSCRIBE_POOL = 30_000.0
-_CALL_COST = 500.0
-_CALL_POOL = 50_000.0
-_REFILL_PER_SECOND = 10_000.0
-_INSTRUMENT_CALLS = 5.0
-_INSTRUMENT_CALLS_PER_SECOND = 1.0
 _MAXIMUM_LAG_STEPS = 50
 """A machine that stood still skips steps beyond this instead of sending stale ones in a burst."""
-_FREE_METHODS = frozenset({"public/test", "public/get_time", "public/hello"})
 
 
 class Exchange:
@@ -198,9 +191,7 @@ class Exchange:
     def drain_credits(self) -> None:
         """Take the credits of every session: the next call of each is answered with 10028."""
         for connection in self.connections:
-            for pool in ("subscribe", "calls"):
-                connection.credits[f"{pool} at"] = monotonic_seconds()
-                connection.credits[pool] = 0.0
+            drain(connection.credits)
 
     def _now_us(self) -> int:
         elapsed = monotonic_seconds() - self._origin
@@ -244,8 +235,9 @@ class Exchange:
         method: str,
         params: Any,
     ) -> Any:
-        self._charge(credits_held, method)
-        if self.chaos.maintenance and method not in {*_FREE_METHODS, "public/status"}:
+        if self.options.enforce_credits and not pays(credits_held, method):
+            raise too_many_requests()
+        if self.chaos.maintenance and method not in {*FREE_METHODS, "public/status"}:
             raise RpcError(11051, "system_maintenance")
         return answer(self, connection, method, params)
 
@@ -280,18 +272,6 @@ class Exchange:
         arrived_us, left = arrived_us + offset, self._now_us() + offset
         timing = {"usIn": arrived_us, "usOut": left, "usDiff": left - arrived_us}
         return encode(fields | timing | {"testnet": self.options.testnet})
-
-    def _charge(self, held: dict[str, float], method: str) -> None:
-        if not self.options.enforce_credits or method in _FREE_METHODS:
-            return
-        if method.endswith("/subscribe"):
-            paid = spend(held, "subscribe", _SUBSCRIBE_COST, _SUBSCRIBE_POOL, _REFILL_PER_SECOND)
-        elif method == "public/get_instruments":
-            paid = spend(held, method, 1.0, _INSTRUMENT_CALLS, _INSTRUMENT_CALLS_PER_SECOND)
-        else:
-            paid = spend(held, "calls", _CALL_COST, _CALL_POOL, _REFILL_PER_SECOND)
-        if not paid:
-            raise too_many_requests()
 
     # ------------------------------------------------------------ subscriptions
 

@@ -27,8 +27,10 @@ from streamer.lags import LagHistogram
 from streamer.log import configure
 from streamer.settings import StreamerSettings
 from streamer.spool import OpenSegment
+from streamer.writer import Written
 
 SWITCH_SECONDS = 0.0005  # as the command sets it
+_SLOW = 6
 
 
 class ExactLags(LagHistogram):
@@ -80,6 +82,7 @@ class Measured(Collector):
     cpu_begun = 0.0
     sealed_at = 0.0
     sealed_cpu = 0.0
+    slow: list[tuple[str, float, float]]
     loop: asyncio.AbstractEventLoop
 
     def take_frames(self, frames: list[bytes], received_ns: int, connection_id: int) -> None:
@@ -90,13 +93,23 @@ class Measured(Collector):
             self.seen += len(frames)
         super().take_frames(frames, received_ns, connection_id)
 
-    def _seal(self, segment: OpenSegment) -> None:
-        super()._seal(segment)
+    def _sealed(self, segment: OpenSegment) -> None:
+        super()._sealed(segment)
+        self._note("open until sealed", time.monotonic() - segment.opened_at)
         self.sealed += segment.messages
         if self.sealed >= self.messages and not self.sealed_at:
             self.sealed_at, self.sealed_cpu = time.monotonic(), time.process_time()
             if self.sealed_only:
                 self._stop_soon()
+
+    def _segment_written(self, written: Written) -> None:
+        super()._segment_written(written)
+        self._note("insert", written.seconds)
+
+    def _note(self, what: str, seconds: float) -> None:
+        """Keep the slowest steps, with the second of the run in which they ended."""
+        at = time.monotonic() - self.begun
+        self.slow = sorted([*self.slow, (what, seconds, at)], key=lambda it: -it[1])[:_SLOW]
 
     def _stop_soon(self) -> None:
         self.loop.call_soon_threadsafe(self.stop)
@@ -118,6 +131,7 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
     collector.messages = wanted["messages"]
     collector.sealed_only = wanted["sealed_only"]
     collector.loop = asyncio.get_running_loop()
+    collector.slow = []
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     await collector.run()
@@ -133,6 +147,7 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
         "receive_to_spool_p99": lags.receive_to_spool.quantile(0.99),
         "receive_to_queryable_p50": lags.receive_to_queryable.quantile(0.5),
         "receive_to_queryable_p99": lags.receive_to_queryable.quantile(0.99),
+        "slow": collector.slow,
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 

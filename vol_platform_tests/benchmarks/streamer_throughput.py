@@ -203,6 +203,10 @@ def main() -> None:
         f"{result['receive_to_spool_p99'] * 1e3:.2f} ms; receive to queryable p50 "
         f"{result['receive_to_queryable_p50']:.2f} s p99 {result['receive_to_queryable_p99']:.2f} s"
     )
+    print(
+        "its slowest steps: "
+        + "; ".join(f"{what} {took:.2f} s at {at:.0f} s" for what, took, at in result["slow"])
+    )
     peer = cryptofeed()
     if isinstance(peer, str):
         print(f"cryptofeed: missing ({peer})")

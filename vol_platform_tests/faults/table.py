@@ -102,7 +102,7 @@ CARDS: dict[str, Card] = {
     "F13": Card(
         "random and damaged frames",
         "nothing raises, nothing hangs",
-        _in("streamer/test_decode.py", "test_f13", "test_any_bytes"),
+        _in("streamer/test_decode_fuzz.py", "test_f13", "test_any_bytes"),
     ),
     "F14": Card(
         "ENOSPC, EIO, EROFS, floor of free space",

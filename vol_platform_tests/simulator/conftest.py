@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Self
 
+import httpx
 import pytest
 import websockets
 
@@ -75,6 +76,15 @@ class Client:
             frame = await self.receive()
             if frame.get("method") == "subscription" and frame["params"]["channel"] == channel:
                 return frame["params"]["data"]
+
+
+async def listed_names(running: Exchange, kind: str = "option") -> list[str]:
+    """Return the instruments that a running exchange lists."""
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(
+            f"{running.rest_url}/public/get_instruments", params={"currency": "BTC", "kind": kind}
+        )
+    return [row["instrument_name"] for row in answer.json()["result"]]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from vol_platform.settings import Settings
 
 RECEIVED_NS = 1_795_000_000_000_000_000
 RECEIVED_MS = RECEIVED_NS // 1_000_000
+PERPETUAL = "BTC-PERPETUAL"
 
 
 class ManualClock:
@@ -73,6 +74,40 @@ def option_ticker(name: str = "BTC-25DEC26-100000-C", **changes: Any) -> dict[st
 def ticker_frame(name: str = "BTC-25DEC26-100000-C", **changes: Any) -> bytes:
     """Return an option ticker as a frame."""
     return frame(f"ticker.{name}.100ms", option_ticker(name, **changes))
+
+
+def index_data(**changes: Any) -> dict[str, Any]:
+    """Return the data of an index."""
+    return {"index_name": "btc_usd", "timestamp": RECEIVED_MS, "price": 91000.5} | changes
+
+
+def book_data(**changes: Any) -> dict[str, Any]:
+    """Return the data of a change of a book."""
+    book = {
+        "type": "change",
+        "timestamp": RECEIVED_MS,
+        "instrument_name": PERPETUAL,
+        "change_id": 12,
+        "prev_change_id": 11,
+        "bids": [["new", 42500.5, 10.0]],
+        "asks": [["delete", 42501.0, 0.0]],
+    }
+    return book | changes
+
+
+def trade_data(**changes: Any) -> dict[str, Any]:
+    """Return a trade of an option."""
+    trade = {
+        "trade_seq": 7,
+        "trade_id": "ETH-284830839",
+        "timestamp": RECEIVED_MS,
+        "tick_direction": 1,
+        "price": 0.05,
+        "instrument_name": "ETH-25DEC26-3000-C",
+        "direction": "buy",
+        "amount": 2,
+    }
+    return trade | changes
 
 
 def streamer_settings(database: Settings, directory: Path, **changes: Any) -> StreamerSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,37 @@ def test_a_disk_that_refuses_does_not_stop_the_feed(bench, capsys):
     bench.time.advance(2 * 3600)
     keeper.take(segment, first)
     assert bench.archived() == bench.frames
+
+
+def test_the_oldest_hours_give_way_when_the_disk_of_the_spool_is_short(bench, monkeypatch, capsys):
+    keeper = ArchiveKeeper(bench.archive, bench.time.clock)
+    keeper.give_way(bench.spool)  # there is no archive yet
+    for hour in range(3):
+        bench.archive.add(*bench.segment(hour * HOUR_NS))
+    files = bench.archive.close_hours(HOUR + 4 * HOUR_NS)
+    keeper.give_way(bench.spool)
+    assert bench.archive.hours() == files  # there is room
+    short = sum(file.stat().st_size for file in files[:2])
+    monkeypatch.setattr(bench.spool, "missing_room", lambda: short)
+    keeper.give_way(bench.spool)
+    assert bench.archive.hours() == files[2:]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("archive_gave_way") == 2
+    monkeypatch.setattr(bench.archive, "shares_disk_with", lambda _: False)
+    keeper.give_way(bench.spool)
+    assert bench.archive.hours() == files[2:]
+
+
+def test_a_disk_that_lets_no_hour_go_does_not_stop_the_feed(bench, monkeypatch, capsys):
+    def refuse(_wanted: int) -> list[Path]:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    bench.archive.add(*bench.segment(0))
+    monkeypatch.setattr(bench.spool, "missing_room", lambda: 1)
+    monkeypatch.setattr(bench.archive, "make_room", refuse)
+    ArchiveKeeper(bench.archive, bench.time.clock).give_way(bench.spool)
+    said = capsys.readouterr()
+    assert "archive_failed" in said.out + said.err
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,39 @@ def test_a_segment_without_a_header_is_put_aside_and_the_next_is_written(bench):
     assert bench.writer.write_all() == 2
     assert bench.one("SELECT count() FROM options_quotes") == (2,)
     assert bench.one("SELECT count(), any(collector) FROM ingest_gaps") == (1, "tested")
+
+
+@pytest.mark.parametrize("harm", ["vanished", "unreadable"])
+def test_a_segment_that_is_gone_is_a_gap_row_and_the_next_is_written(bench, harm):
+    path = bench.segment(*quotes(2))
+    bench.segment(*quotes(1, start=2))
+    path.unlink()
+    if harm == "unreadable":
+        path.mkdir()  # reading it fails, as that of a bad sector does
+    assert bench.writer.write_all() == 2
+    assert bench.one("SELECT count() FROM options_quotes") == (1,)
+    (cause, detail, is_closed) = bench.one(
+        "SELECT cause, detail, isNotNull(to_ts) FROM ingest_gaps"
+    )
+    assert (cause, is_closed) == ("spool_damaged", 1)
+    assert detail.startswith(f"{path.name}: [Errno")
+    assert bench.spool.sealed() == []
+
+
+def test_a_disk_that_takes_no_name_is_asked_until_it_does(bench, monkeypatch):
+    path = bench.segment(*quotes(2))
+    real, refusals = bench.spool.finish, [OSError(errno.EROFS, "Read-only file system")] * 3
+
+    def finish(segment: Path) -> None:
+        if refusals:
+            raise refusals.pop()
+        real(segment)
+
+    monkeypatch.setattr(bench.spool, "finish", finish)
+    assert bench.writer.write_all() == 1
+    assert path.with_suffix(".done").exists()
+    assert bench.writer.failures == 3
+    assert bench.one("SELECT count() FROM options_quotes") == (2,)
 
 
 def test_both_versions_of_a_gap_arrive_and_the_newest_wins(bench):
