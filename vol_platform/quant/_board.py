@@ -250,8 +250,8 @@ def _floats(frame: pl.DataFrame, name: str) -> FloatArray:
         return np.full(frame.height, np.nan)
     import polars as pl
 
-    column = frame[name].cast(pl.Float64).fill_null(float("nan"))
-    return np.ascontiguousarray(column.to_numpy(), dtype=np.float64)
+    # A copy: kernels are compiled anew for memory that cannot be written to, such as polars' own.
+    return np.array(frame[name].cast(pl.Float64).fill_null(float("nan")), dtype=np.float64)
 
 
 def _instant(value: datetime) -> datetime:
@@ -286,8 +286,11 @@ def _lag(board: Board) -> FloatArray:
     return np.asarray(board.age_seconds - np.repeat(freshest, board.offsets[1:] - begin))
 
 
-def synthetic_board() -> Board:
-    """Make a small board of three expiries, to warm the kernels up."""
+def synthetic_board(*, wild: bool = False) -> Board:
+    """Make a small board of three expiries, to warm the kernels up.
+
+    With a `wild` quote it gets the second look that few boards need.
+    """
     years = np.array([7.0, 30.0, 90.0]) / 365.0
     forward = 100.0
     k = np.linspace(-0.3, 0.3, 13)
@@ -296,6 +299,7 @@ def synthetic_board() -> Board:
     vol = np.tile(0.5 + 0.4 * k * k - 0.05 * k, years.size)
     T = np.repeat(years, k.size)
     price = black76.price_coin(np.full(strike.size, forward), strike, T, vol, is_call)
+    price[20] *= 1.4 if wild else 1.0
     return Board(
         currency="", snapshot_ts=None,
         expiry_ts=tuple(datetime(2000, 1, 1 + i, 8, tzinfo=UTC) for i in range(years.size)),

@@ -15,14 +15,13 @@ part; whether two given slices cross is decided exactly by `vol_platform.quant.a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from vol_platform.quant._chain_fit import APART, INSIDE, MINGONE, POWER_LAW, chain_of, solve_chain
 from vol_platform.quant._slices import ROW
 from vol_platform.quant.errors import QuantError
 
@@ -39,11 +38,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-_INSIDE = 0.995
-"""Every cap is used up to this part only, so that rounding cannot cross it."""
-_APART = 1.00001
-"""Slices grow by more than the least, so that exact checks, which allow for rounding, pass."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -167,32 +161,8 @@ def to_raw_rows(chain: EssviChain) -> FloatArray:
     return rows
 
 
-def _mingone(parameters: FloatArray, n: int) -> EssviChain:
-    """Map n skews, n variance increments (log) and n position variables to an eSSVI chain."""
-    from scipy.special import expit
-
-    rho = 0.98 * np.tanh(parameters[:n])
-    increment = np.exp(np.clip(parameters[n : 2 * n], -40.0, 10.0))
-    position = expit(parameters[2 * n :])
-    growth = _growth(rho)
-    theta = np.empty(n)
-    theta[0] = increment[0]
-    for i in range(1, n):
-        theta[i] = theta[i - 1] * growth[i] + increment[i]
-    cap = _largest_psi(theta, rho, growth)
-    psi = np.empty(n)
-    psi[0] = position[0] * cap[0]
-    for i in range(1, n):
-        low = psi[i - 1] * growth[i]
-        high = min(psi[i - 1] * theta[i] / theta[i - 1], cap[i])
-        psi[i] = low + position[i] * max(high - low, 0.0)
-    return EssviChain(theta, rho, psi)
-
-
 def _mingone_of(chain: EssviChain) -> FloatArray:
-    """Parameters of a `_mingone` chain near the given one, away from the flat ends of the box."""
-    from scipy.special import logit
-
+    """Parameters of a chain of Mingone's box near the given one, away from the flat ends of the box."""
     theta, rho, psi = chain.theta, chain.rho, chain.psi
     growth = _growth(rho)
     cap = _largest_psi(theta, rho, growth)
@@ -200,12 +170,12 @@ def _mingone_of(chain: EssviChain) -> FloatArray:
     increment[1:] = theta[1:] - theta[:-1] * growth[1:]
     low = np.concatenate([[0.0], psi[:-1] * growth[1:]])
     high = np.concatenate([cap[:1], np.minimum(psi[:-1] * theta[1:] / theta[:-1], cap[1:])])
-    position = (psi - low) / np.maximum(high - low, 1e-12)
+    position = np.clip((psi - low) / np.maximum(high - low, 1e-12), 0.25, 0.75)
     return np.concatenate(
         [
             np.arctanh(np.clip(rho / 0.98, -0.999999, 0.999999)),
             np.log(np.maximum(increment, 1e-12)),
-            logit(np.clip(position, 0.25, 0.75)),
+            np.log(position / (1.0 - position)),
         ]
     )
 
@@ -214,28 +184,17 @@ def _growth(rho: FloatArray) -> FloatArray:
     """Least growth of theta and of psi from each slice to the next."""
     growth = np.ones(rho.size)
     least = np.maximum((1.0 + rho[:-1]) / (1.0 + rho[1:]), (1.0 - rho[:-1]) / (1.0 - rho[1:]))
-    growth[1:] = _APART * least
+    growth[1:] = APART * least
     return growth
 
 
 def _largest_psi(theta: FloatArray, rho: FloatArray, growth: FloatArray) -> FloatArray:
     """Cap of each psi: its own, and every later one pulled back through the growth between."""
     wing = 1.0 + np.abs(rho)
-    cap = _INSIDE * np.minimum(4.0 / wing, np.sqrt(4.0 * theta / wing))
+    cap = INSIDE * np.minimum(4.0 / wing, np.sqrt(4.0 * theta / wing))
     for i in range(theta.size - 2, -1, -1):
-        cap[i] = min(cap[i], _INSIDE * cap[i + 1] / growth[i + 1])
+        cap[i] = min(cap[i], INSIDE * cap[i + 1] / growth[i + 1])
     return cap
-
-
-def _power_law(parameters: FloatArray, n: int) -> EssviChain:
-    """Map n variance increments (log), rho, eta and gamma to an SSVI chain."""
-    from scipy.special import expit
-
-    theta = np.cumsum(np.exp(np.clip(parameters[:n], -40.0, 10.0)))
-    rho = 0.98 * math.tanh(parameters[n])
-    eta = _INSIDE * 2.0 / (1.0 + abs(rho)) * float(expit(parameters[n + 1]))
-    gamma = 0.5 * float(expit(parameters[n + 2]))
-    return EssviChain(theta, np.full(n, rho), theta * power_law_phi(theta, eta, gamma))
 
 
 def fit(
@@ -287,37 +246,12 @@ def fit(
     )
     theta = np.maximum.accumulate(at_money**2 * years)
     increment = np.log(np.maximum(np.diff(theta, prepend=0.0), 1e-3 * theta))
-    unit = np.maximum(half, 1e-3)
-    index = np.repeat(np.arange(n), counts)
-
-    def residuals(chain: EssviChain) -> FloatArray:
-        phi = chain.psi / chain.theta
-        w = total_variance(x, chain.theta[index], chain.rho[index], phi[index])
-        return np.asarray((np.sqrt(w / years[index]) - vol) / unit)
-
-    chain = _solve(_power_law, np.concatenate([increment, [-0.1, 0.0, 2.0]]), n, residuals, 1.0)
+    quotes = bounds, x, vol, np.maximum(half, 1e-3), years
+    start = np.concatenate([increment, [-0.1, 0.0, 2.0]])
+    parameters = solve_chain(POWER_LAW, start, *quotes)
+    chain = EssviChain(*chain_of(POWER_LAW, parameters, n).T)
     if model == "essvi":
         # From a start without skew or term structure the box has poor local minima.
-        chain = _solve(_mingone, _mingone_of(chain), n, residuals, "jac")
+        parameters = solve_chain(MINGONE, _mingone_of(chain), *quotes)
+        chain = EssviChain(*chain_of(MINGONE, parameters, n).T)
     return chain
-
-
-def _solve(
-    chain_of: Callable[[FloatArray, int], EssviChain],
-    start: FloatArray,
-    n: int,
-    residuals: Callable[[EssviChain], FloatArray],
-    scale: float | str,
-) -> EssviChain:
-    """Least squares over the chains of one parametrisation."""
-    from scipy.optimize import least_squares
-
-    solution = least_squares(
-        lambda parameters: residuals(chain_of(parameters, n)),
-        start,
-        loss="soft_l1",
-        method="trf",
-        max_nfev=60,
-        x_scale=scale,
-    )
-    return chain_of(np.asarray(solution.x, dtype=np.float64), n)

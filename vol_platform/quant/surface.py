@@ -393,5 +393,7 @@ def calibrate(
 
 
 def warm_up() -> None:
-    """Compile or load all kernels by fitting a small synthetic board."""
-    calibrate(synthetic_board())
+    """Compile or load all kernels: fit a small synthetic board, read it, fit its eSSVI chain."""
+    surface = calibrate(synthetic_board(wild=True))
+    _ = surface.report, surface.iv(0.1, 100.0)
+    calibrate(synthetic_board(), config=SurfaceConfig(model="essvi"))

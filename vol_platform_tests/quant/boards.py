@@ -11,7 +11,6 @@ import numpy.typing as npt
 import polars as pl
 
 from vol_platform.quant import black76, cleaning, forwards
-from vol_platform.quant.surface import Board
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -83,10 +82,10 @@ def synthetic_frame(
     return pl.concat(parts)
 
 
-def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
-    """Rows of one recorded board, cleaned and with forwards, by the product's own rules."""
+def recorded_rows(path: Path, currency: str) -> pl.DataFrame:
+    """Rows of one recorded board as the exchange gave them, its forward as `prior`."""
     raw = pl.read_csv(path, infer_schema_length=None).filter(pl.col("currency") == currency)
-    frame = raw.select(
+    return raw.select(
         pl.col("timestamp").str.to_datetime(time_zone="UTC").alias("snapshot_ts"),
         "currency",
         pl.col("expiry_datetime").str.to_datetime(time_zone="UTC").alias("expiry_ts"),
@@ -107,9 +106,13 @@ def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
         .otherwise(0.0005)
         .alias("tick_size"),
     )
+
+
+def cleaned(rows: pl.DataFrame) -> pl.DataFrame:
+    """Clean rows and give each expiry its forward, by the product's own rules."""
     columns = ("bid_price", "ask_price", "tick_size", "age_seconds", "expiry_years")
-    usage = cleaning.classify(*(frame[name].to_numpy() for name in columns)).usage
-    frame = frame.with_columns(pl.Series("usage", usage, dtype=pl.String)).filter(
+    usage = cleaning.classify(*(rows[name].to_numpy() for name in columns)).usage
+    frame = rows.with_columns(pl.Series("usage", usage, dtype=pl.String)).filter(
         pl.col("usage") != "rejected"
     )
     parts = []
@@ -120,6 +123,7 @@ def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
             part["bid_price"].to_numpy(),
             part["ask_price"].to_numpy(),
             prior=float(part["prior"].to_numpy().mean()),
+            is_inverse=bool(part["is_inverse"][0]),
         )
         parts.append(
             part.with_columns(
@@ -127,9 +131,13 @@ def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
                 pl.lit(estimate.uncertainty_basis_points).alias("uncertainty_basis_points"),
             )
         )
-    return pl.concat(parts)
+    nothing = pl.lit(None, dtype=pl.Float64)
+    empty = frame.with_columns(
+        nothing.alias("forward"), nothing.alias("uncertainty_basis_points")
+    ).clear()
+    return pl.concat(parts) if parts else empty
 
 
-def board_of(frame: pl.DataFrame) -> Board:
-    """`Board.from_frame`, short."""
-    return Board.from_frame(frame)
+def recorded_frame(path: Path, currency: str) -> pl.DataFrame:
+    """Rows of one recorded board, cleaned and with forwards, by the product's own rules."""
+    return cleaned(recorded_rows(path, currency))

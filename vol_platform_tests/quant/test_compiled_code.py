@@ -87,6 +87,35 @@ def test_a_fit_imports_neither_polars_nor_the_parts_of_scipy() -> None:
     assert out.strip() == "[]"
 
 
+def test_after_a_warm_up_nothing_is_left_to_compile() -> None:
+    """Quotes that contradict each other take every way a live board can take."""
+    out = run(
+        "import importlib, pkgutil\n"
+        "from vol_platform import quant\n"
+        "from vol_platform.quant import surface\n"
+        "from vol_platform_tests.quant.boards import synthetic_frame\n"
+        "modules = [importlib.import_module(f'vol_platform.quant.{found.name}')\n"
+        "           for found in pkgutil.iter_modules(quant.__path__)]\n"
+        "def compiled():\n"
+        "    return {f'{kernel.py_func.__module__}.{kernel.py_func.__name__}'\n"
+        "            for module in modules for kernel in vars(module).values()\n"
+        "            if hasattr(kernel, 'py_func') for signature in kernel.signatures}, sum(\n"
+        "            len(kernel.signatures) for module in modules\n"
+        "            for kernel in vars(module).values() if hasattr(kernel, 'py_func'))\n"
+        "quant.warm_up()\n"
+        "before = compiled()\n"
+        "previous = None\n"
+        "for noise in (0.5, 6.0, 0.9):\n"
+        "    board = surface.Board.from_frame(synthetic_frame(noise=noise))\n"
+        "    previous = surface.calibrate(board, previous=previous)\n"
+        "    previous.report\n"
+        "    previous.iv(0.1, [60_000.0, 70_000.0])\n"
+        "    previous.delta_strike(0.1, 0.25)\n"
+        "print(sorted(compiled()[0] - before[0]), compiled()[1] - before[1])\n"
+    )
+    assert out.strip() == "[] 0"
+
+
 def test_importing_a_kernel_touches_no_file_of_compiled_code(tmp_path: Path) -> None:
     run("from vol_platform.quant import surface", NUMBA_CACHE_DIR=str(tmp_path / "kept"))
     assert not (tmp_path / "kept").exists()

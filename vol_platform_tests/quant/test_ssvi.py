@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vol_platform.quant import ssvi
+from vol_platform.quant._chain_fit import MINGONE, chain_of
 from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
 from vol_platform.quant.errors import QuantError
 from vol_platform.quant.ssvi import EssviChain
@@ -73,12 +74,8 @@ def test_power_law_surfaces_within_the_bound_are_free_at_every_theta() -> None:
 def test_every_point_of_mingones_box_is_a_free_chain(seed: int) -> None:
     generator = np.random.default_rng(seed)
     n = 6
-    chain = ssvi._mingone(
-        np.concatenate(
-            [generator.normal(0, 1, n), generator.normal(-5, 2, n), generator.normal(0, 3, n)]
-        ),
-        n,
-    )
+    parts = generator.normal(0, 1, n), generator.normal(-5, 2, n), generator.normal(0, 3, n)
+    chain = EssviChain(*chain_of(MINGONE, np.concatenate(parts), n).T)
     assert ssvi.butterfly_free(chain.theta, chain.rho, chain.psi / chain.theta).all()
     assert ssvi.calendar_free(chain).all()
     rows = ssvi.to_raw_rows(chain)
