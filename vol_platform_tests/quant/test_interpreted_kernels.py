@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import importlib
+import math
 import pkgutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -44,6 +46,13 @@ _C.fma.restype = ctypes.c_double
 _C.fma.argtypes = [ctypes.c_double] * 3
 
 
+for _name in ("sqrt", "log", "exp"):
+    getattr(_C, _name).restype = ctypes.c_double
+    getattr(_C, _name).argtypes = [ctypes.c_double]
+C_MATH = SimpleNamespace(**{**vars(math), "sqrt": _C.sqrt, "log": _C.log, "exp": _C.exp})
+"""As compiled code has it: the root of a negative number is NaN, not an error."""
+
+
 def _bits(value: float) -> int:
     return int(struct.unpack("<q", struct.pack("<d", value))[0])
 
@@ -62,7 +71,7 @@ INSTRUCTIONS = {
 
 
 @pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Return a function that puts the Python source of every kernel in its place.
 
     Those of single options stay compiled unless `options` says otherwise: they are slow.
@@ -71,6 +80,8 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def replace(*, options: bool = False) -> None:
         for found in pkgutil.iter_modules(quant.__path__):
             module = importlib.import_module(f"vol_platform.quant.{found.name}")
+            if getattr(module, "math", None) is math:
+                monkeypatch.setattr(module, "math", C_MATH)
             for name, value in list(vars(module).items()):
                 source = getattr(value, "py_func", None)
                 if source is None:
@@ -79,7 +90,8 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 elif options or source.__module__.rsplit(".", 1)[1] not in OPTIONS:
                     monkeypatch.setattr(module, name, source)
 
-    return replace
+    with np.errstate(all="ignore"):
+        yield replace
 
 
 def falling(k: np.ndarray, years: float) -> np.ndarray:
@@ -139,6 +151,29 @@ def test_the_interpreter_follows_a_warm_start(interpreted: Callable[..., None]) 
     interpreted()
     surface = calibrate(Board.from_frame(moved), previous=before)
     assert surface.rows == pytest.approx(compiled.rows, rel=1e-3, abs=1e-5)
+
+
+def mad(seed: int) -> pl.DataFrame:
+    """Quotes that no surface can follow."""
+    frame = synthetic_frame((2.0, 9.0, 30.0), strikes=11)
+    factor = pl.Series(np.exp(np.random.default_rng(seed).normal(0, 0.5, frame.height)))
+    return frame.with_columns(pl.col("bid_price") * factor, pl.col("ask_price") * factor)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_interpreter_escalates_restarts_and_repairs_alike(
+    seed: int, warm: bool, interpreted: Callable[..., None]
+) -> None:
+    config = SurfaceConfig(rounds=1)  # soon at its wit's end
+    calm = Board.from_frame(synthetic_frame((2.0, 9.0, 30.0), strikes=11))
+    previous = calibrate(calm) if warm else None
+    compiled = calibrate(Board.from_frame(mad(seed)), previous=previous, config=config)
+    interpreted()
+    surface = calibrate(Board.from_frame(mad(seed)), previous=previous, config=config)
+    assert arbitrage.check(surface).is_free
+    repairs = [[item.status for item in one.report] for one in (surface, compiled)]
+    assert repairs[0] == repairs[1], f"seed {seed}"
 
 
 def test_the_interpreter_gives_the_same_error_bars(interpreted: Callable[..., None]) -> None:
@@ -273,8 +308,7 @@ def test_the_interpreter_prices_and_differentiates_options_alike(
 
     compiled = values()
     interpreted(options=True)
-    with np.errstate(all="ignore"):
-        found = values()
+    found = values()
     for ours, theirs in zip(found, compiled, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-14, atol=0.0)
 
@@ -287,8 +321,7 @@ def test_the_interpreter_inverts_prices_alike(interpreted: Callable[..., None]) 
     at = [columns[name] for name in ("forward", "strike", "expiry_years", "is_call")]
     compiled = implied.implied_vol(price, *at), implied.implied_vol_coin(price / at[0], *at)
     interpreted(options=True)
-    with np.errstate(all="ignore"):
-        found = implied.implied_vol(price, *at), implied.implied_vol_coin(price / at[0], *at)
+    found = implied.implied_vol(price, *at), implied.implied_vol_coin(price / at[0], *at)
     for ours, theirs in zip(found, compiled, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-14, atol=0.0)
 
