@@ -268,7 +268,8 @@ def _fit_quotes(board: Board) -> FitQuotes:
     arrays = collect(
         offsets, index, board.expiry_years, board.forward, board.strike, vol, board.bid_price,
         board.ask_price, board.tick_size, _lag(board), board.usage, board.is_inverse,
-        rules.maximum_spread_vol, rules.age_scale_seconds, rules.vol_floor,
+        rules.maximum_spread_vol, rules.maximum_spread_share, rules.age_scale_seconds,
+        rules.vol_floor,
         rules.settlement_window_seconds / _SECONDS_PER_YEAR,
     )  # fmt: skip
     return FitQuotes(*arrays)

@@ -246,6 +246,9 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
         problem = _problem_of(board, quotes, active, config)
         if previous is not None and previous.fit is not None:
             _take_over_weights(problem, earlier, previous.fit)
+        if RICH not in thin:
+            # No slice can lend the others its shape: what all quotes have in common can.
+            problem = problem._replace(template=essvi_target(problem, "ssvi")[:, :5])
         if config.model == "svi":
             settings = config.roughness, config.residual, config.rounds
             calibration = Calibration.of(rows, problem, classes, start, *settings)

@@ -73,7 +73,9 @@ class Problem(NamedTuple):
     """Quotes, priors and constraints of all slices.
 
     Quote arrays (`k` to `weight`) are flat with `offsets`; the others have one entry per slice;
-    `grid` is (slices, GRID).  `calendar_weight[i]` ties slice i to slice i + 1.
+    `grid` is (slices, GRID).  `calendar_weight[i]` ties slice i to slice i + 1.  `template` holds
+    hyperbolas to begin thin slices from where no slice has quotes enough to lend its shape; zeros
+    where there is none.
     """
 
     offsets: IntArray
@@ -84,6 +86,7 @@ class Problem(NamedTuple):
     kind: IntArray
     weight: FloatArray
     years: FloatArray
+    template: FloatArray
     prior: FloatArray
     precision: FloatArray
     roughness: FloatArray
@@ -142,6 +145,7 @@ def new_problem(
         kind=kind,
         weight=weight,
         years=years,
+        template=np.zeros((n, 5)),
         prior=np.zeros((n, 5)),
         precision=np.zeros((n, 5)),
         roughness=np.zeros(n),
@@ -159,17 +163,11 @@ def new_problem(
 
 def fresh_constraints(problem: Problem) -> Problem:
     """Return the same quotes with all weights and cuts forgotten."""
-    return new_problem(
-        problem.offsets,
-        problem.k,
-        problem.mid,
-        problem.half,
-        problem.unit,
-        problem.kind,
-        problem.weight,
-        problem.years,
-        problem.loss,
-    )
+    fresh = new_problem(
+        problem.offsets, problem.k, problem.mid, problem.half, problem.unit, problem.kind,
+        problem.weight, problem.years, problem.loss,
+    )  # fmt: skip
+    return fresh._replace(template=problem.template)
 
 
 def copy_constraints(problem: Problem) -> Problem:

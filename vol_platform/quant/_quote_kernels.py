@@ -29,8 +29,8 @@ def _inverse_vega(k: float, vol: float, years: float) -> float:
 def collect(
     offsets: IntArray, index: IntArray, years: FloatArray, forward: FloatArray,
     strike: FloatArray, vol: FloatArray, bid: FloatArray, ask: FloatArray, tick: FloatArray,
-    lag: FloatArray, usage: IntArray, is_inverse: bool, maximum_spread: float, age_scale: float,
-    vol_floor: float, minimum_years: float,
+    lag: FloatArray, usage: IntArray, is_inverse: bool, widest: float, widest_share: float,
+    age_scale: float, vol_floor: float, minimum_years: float,
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray,
            IntArray, FloatArray, IntArray, IntArray]:  # fmt: skip
     """Select and measure the out-of-the-money quotes; see `_board.FitQuotes`."""
@@ -72,10 +72,10 @@ def collect(
                     if side == 0:
                         if not (usage[q] == 0 and bid_ok and ask_ok):
                             continue
-                        if ask_vol - bid_vol > maximum_spread:
+                        centre = 0.5 * (bid_vol + ask_vol)
+                        if ask_vol - bid_vol > max(widest, widest_share * centre):
                             continue
                         low[at], high[at] = bid_vol, ask_vol
-                        centre = 0.5 * (bid_vol + ask_vol)
                         width = 0.5 * (ask_vol - bid_vol)
                     elif side == 1:
                         if not ask_ok:

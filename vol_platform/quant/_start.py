@@ -228,10 +228,10 @@ def _unshape(out: FloatArray, w0: float) -> None:
 
 @kernel
 def _template(
-    rows: FloatArray, years: FloatArray, thin: IntArray, done: BoolArray, i: int, out: FloatArray
+    rows: FloatArray, problem: Problem, thin: IntArray, done: BoolArray, i: int, out: FloatArray
 ) -> None:
-    """Shape for slice i from the nearest fitted neighbours; a plain smile when there are none."""
-    n = rows.shape[0]
+    """Shape for slice i from the nearest fitted neighbours, or the problem's; else a plain one."""
+    years, n = problem.years, rows.shape[0]
     before = -1
     after = -1
     for j in range(i - 1, -1, -1):
@@ -244,6 +244,9 @@ def _template(
             break
     near = np.empty(5)
     far = np.empty(5)
+    if before < 0 and after < 0 and problem.template[i, 4] > 0.0:
+        out[:] = problem.template[i]
+        return
     if before < 0 and after < 0:
         out[0] = 0.5
         out[1] = 0.4
@@ -317,7 +320,7 @@ def start_slice(
             for j in range(5):
                 rows[i, j] = start[j]
             return
-    _template(rows, problem.years, thin, done, i, rows[i, :5])
+    _template(rows, problem, thin, done, i, rows[i, :5])
     factor = _level(rows[i], problem.k, problem.mid, problem.kind, T, first, last)
     rows[i, 0] *= factor
     for j in range(1, 5):

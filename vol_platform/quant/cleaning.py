@@ -42,6 +42,8 @@ class QuoteRules:
         An expiry this close to delivery settles on an average that has already begun.
     maximum_spread_vol
         Widest bid-ask, in volatility (decimal), of a quote that is fitted on both sides.
+    maximum_spread_share
+        The same as a share of the mid volatility, where that allows more: in a crash all is wider.
     age_scale_seconds
         Weight of a quote falls as ``exp(-lag / scale)``, lag being its age beyond that of the
         freshest quote of its expiry.
@@ -54,6 +56,7 @@ class QuoteRules:
     maximum_age_seconds: float = 60.0
     settlement_window_seconds: float = 1800.0
     maximum_spread_vol: float = 0.5
+    maximum_spread_share: float = 0.5
     age_scale_seconds: float = 30.0
     vol_floor: float = 0.0015
 

@@ -162,7 +162,7 @@ def to_raw_rows(chain: EssviChain) -> FloatArray:
 
 
 def _mingone_of(chain: EssviChain) -> FloatArray:
-    """Parameters of a chain of Mingone's box near the given one, away from the flat ends of the box."""
+    """Parameters in Mingone's box of a chain near the given one, away from flat ends of the box."""
     theta, rho, psi = chain.theta, chain.rho, chain.psi
     growth = _growth(rho)
     cap = _largest_psi(theta, rho, growth)
