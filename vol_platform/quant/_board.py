@@ -74,7 +74,7 @@ class FitQuotes:
     eligible: IntArray
 
     def two_sided(self, expiry: int) -> BoolArray:
-        """Mask over the flat arrays: two-sided quotes of one expiry."""
+        """Mask over the flat arrays: two-sided quotes of expiry number `expiry`; shape of `k`."""
         mask = np.zeros(self.k.size, dtype=bool)
         mask[self.offsets[expiry] : self.offsets[expiry + 1]] = True
         return np.asarray(mask & (self.kind == 0), dtype=bool)

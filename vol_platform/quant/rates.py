@@ -79,6 +79,11 @@ class DiscountCurve:
         ----------
         expiry_years : array_like
             Years, >= 0; a negative time gives NaN.
+
+        Returns
+        -------
+        ndarray
+            Shape of `expiry_years`.
         """
         t = float_array("expiry_years", expiry_years)
         inside = np.clip(t, self.years[0], self.years[-1])
@@ -91,7 +96,7 @@ class DiscountCurve:
         return np.where(t >= 0.0, rate, np.nan)
 
     def discount_factor(self, expiry_years: ArrayLike) -> Floats:
-        """Value today of 1 USD at `expiry_years`; 1 at 0.
+        """Value today of 1 USD at `expiry_years`; 1 at 0; in the shape of `expiry_years`.
 
         Examples
         --------
@@ -108,6 +113,11 @@ class DiscountCurve:
         ----------
         start_years, end_years
             ACT/365, >= 0; they broadcast.
+
+        Returns
+        -------
+        ndarray
+            The broadcast shape.
 
         Examples
         --------

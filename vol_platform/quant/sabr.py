@@ -133,6 +133,11 @@ def total_variance(k: ArrayLike, expiry_years: float, parameters: Sabr) -> Float
         Years, > 0.
     parameters : Sabr
 
+    Returns
+    -------
+    ndarray
+        Shape of `k`.
+
     Raises
     ------
     QuantError

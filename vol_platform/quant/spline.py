@@ -54,6 +54,11 @@ class VarianceSpline:
 
         The straight wings point outwards (variance never falls towards the far end) and stay inside
         Lee's bound.
+
+        Returns
+        -------
+        ndarray
+            Shape of `k`.
         """
         points = float_array("k", k)
         low, high = self.k[0], self.k[-1]

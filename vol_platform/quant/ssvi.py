@@ -149,7 +149,7 @@ def calendar_free(chain: EssviChain) -> npt.NDArray[np.bool_]:
 
 
 def to_raw_rows(chain: EssviChain) -> FloatArray:
-    """Slice rows (see `_slices`) of a chain: eSSVI slices are raw SVI slices."""
+    """Slice rows (see `_slices`) of a chain, shape (n, ROW): eSSVI slices are raw SVI slices."""
     theta, rho, psi = chain.theta, chain.rho, chain.psi
     phi = psi / theta
     rows = np.zeros((theta.size, ROW))

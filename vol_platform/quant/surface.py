@@ -121,6 +121,8 @@ class Surface:
         k, expiry_years
             Broadcast against each other; `expiry_years` > 0 in ACT/365 years.
 
+        Gives the broadcast shape; NaN when the surface has no fitted expiry.
+
         Raises
         ------
         QuantError
@@ -205,14 +207,12 @@ class Surface:
         return years
 
     def forward(self, expiry: Expiry) -> float:
-        """Forward in USD: log-linear in time between expiries, flat beyond both ends.
+        """Forward in USD: log-linear in time between expiries, flat beyond; NaN when unknown.
 
         Parameters
         ----------
         expiry
             As in `iv`.
-
-        NaN when no forward is known.
         """
         return float(self._forward_at(np.array([self.years_to(expiry)]))[0])
 

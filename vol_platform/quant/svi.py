@@ -84,7 +84,7 @@ class SliceErrors(NamedTuple):
     expiry_years: float
 
     def vol(self, k: npt.ArrayLike) -> FloatArray:
-        """Give the standard error of the volatility at log-moneyness `k`, decimal, its shape."""
+        """Give the standard error of the volatility at log-moneyness `k`: decimal, shape of `k`."""
         points = np.asarray(k, dtype=np.float64)
         w, gradient = _raw_gradient(self.raw, points.ravel())
         slope = gradient / (2.0 * np.sqrt(w * self.expiry_years))[:, None]

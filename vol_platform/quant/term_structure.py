@@ -74,7 +74,7 @@ class SkewMetrics(NamedTuple):
 
 
 def expiries(surface: SmileSurface) -> Floats:
-    """Years to the fitted expiries of a surface, increasing; refused ones are left out."""
+    """Years to the fitted expiries of a surface, increasing, shape (fitted,); no refused ones."""
     years = np.asarray(surface.expiry_years, dtype=np.float64)
     active = getattr(surface, "active", None)
     return years if active is None else years[np.asarray(active)]

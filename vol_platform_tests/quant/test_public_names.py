@@ -84,6 +84,9 @@ def test_a_public_function_has_all_its_sections(name: str, path: str) -> None:
         assert "Parameters\n---" in text or refers, f"{name}.{path} does not explain its arguments"
     for argument in arguments:
         assert re.search(rf"\b{argument}\b", text) or refers, f"{name}.{path}: {argument}"
+    if re.search("Array|Floats|ndarray", str(signature.return_annotation)):
+        says = re.search("shape|broadcast|Returns\n---", text, re.IGNORECASE)
+        assert says or refers, f"{name}.{path} does not say what shape comes back"
     if raises_itself(function):
         assert "Raises\n---" in text or refers, f"{name}.{path} does not say what it raises"
 
