@@ -126,6 +126,11 @@ class Board:
     usage: IntArray
     rules: QuoteRules = field(default_factory=QuoteRules)
 
+    def __repr__(self) -> str:
+        when = "" if self.snapshot_ts is None else f" {self.snapshot_ts:%Y-%m-%d %H:%M:%S} UTC"
+        counts = f"{len(self.expiry_ts)} expiries, {self.strike.size} quotes"
+        return f"Board({self.currency}{when}: {counts})"
+
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, rules: QuoteRules | None = None) -> Board:
         """Board from rows of `quotes_clean` left-joined with `forward_curve.forward`.
@@ -143,8 +148,10 @@ class Board:
         Raises
         ------
         QuantError
-            A needed column is missing, or rows of several snapshots or currencies are mixed.
+            `frame` is no polars frame, a needed column is missing, or rows of several snapshots or
+            currencies are mixed.
         """
+        _check_frame(frame)
         for name in ("snapshot_ts", "currency", "is_inverse"):
             if name in frame.columns and frame[name].n_unique() > 1:
                 count = frame[name].n_unique()
@@ -163,6 +170,7 @@ class Board:
         """
         import polars as pl
 
+        _check_frame(frame)
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             msg = f"a board needs the columns {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
@@ -210,6 +218,13 @@ class Board:
     def fit_quotes(self) -> FitQuotes:
         """Quotes a fit may use: out-of-the-money side, in volatility; computed once."""
         return _fit_quotes(self)
+
+
+def _check_frame(frame: object) -> None:
+    import polars as pl
+
+    if not isinstance(frame, pl.DataFrame):
+        raise QuantError(f"a board is made of a polars DataFrame, was {type(frame).__name__}")
 
 
 def _starts(frame: pl.DataFrame, key: Sequence[str]) -> IntArray:

@@ -48,6 +48,13 @@ class SurfaceConfig:
         if self.model not in MODELS:
             msg = f"model must be one of {', '.join(MODELS)}, was {self.model!r}"
             raise QuantError(msg)
+        if not self.roughness >= 0.0:
+            raise QuantError(f"roughness must be >= 0, was {self.roughness}")
+        if self.rounds < 0 or self.rich_quotes < 5:
+            raise QuantError(
+                f"rounds must be >= 0 and rich_quotes >= 5, were {self.rounds} and "
+                f"{self.rich_quotes}"
+            )
         if not 0.0 < self.weekend_weight <= 1.0:
             msg = f"weekend_weight must be in (0, 1], was {self.weekend_weight}"
             raise QuantError(msg)

@@ -20,6 +20,7 @@ from vol_platform.quant._problem import Problem, fresh_constraints, new_problem
 from vol_platform.quant._second_look import look_again
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
+from vol_platform.quant.errors import QuantError
 
 __all__ = ["ChainFit", "PreviousSurface", "fit_chain"]
 
@@ -106,6 +107,8 @@ def _refusal(
     board: Board, quotes: FitQuotes, i: int, years: float, forward: float, count: int
 ) -> str:
     seconds = years * _SECONDS_PER_YEAR
+    if not math.isfinite(seconds):
+        return f"the time to delivery is not known: {years:g} years"
     if not seconds > board.rules.settlement_window_seconds:
         return f"{seconds:.0f} s to delivery, inside the settlement window"
     if not (math.isfinite(forward) and forward > 0):
@@ -215,8 +218,14 @@ def _problem_of(
 
 def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceConfig) -> ChainFit:
     """Fit every expiry the board allows; see `vol_platform.quant.surface.calibrate`."""
+    if not isinstance(board, Board):
+        raise QuantError(
+            f"board must be a Board (see Board.from_frame), was {type(board).__name__}"
+        )
     quotes = board.fit_quotes
-    refusal, active, thin = [], [], []
+    refusal: list[str] = []
+    active: list[int] = []
+    thin: list[int] = []
     listed = zip(
         board.expiry_years.tolist(), board.forward.tolist(),
         *_two_sided_counts(quotes.offsets, quotes.k, quotes.kind).tolist(),
@@ -224,6 +233,8 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
     )  # fmt: skip
     for i, (years, forward, puts, calls) in enumerate(listed):
         reason = _refusal(board, quotes, i, years, forward, puts + calls)
+        if active and not reason and not years > board.expiry_years[active[-1]]:
+            reason = f"{years:g} years to delivery, no more than the expiry before it"
         refusal.append(reason)
         if not reason:
             active.append(i)

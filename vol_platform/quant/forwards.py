@@ -387,12 +387,7 @@ def perpetual_basis(perpetual_price: npt.ArrayLike, index_price: npt.ArrayLike) 
     Parameters
     ----------
     perpetual_price, index_price
-        USD; they broadcast.
-
-    Returns
-    -------
-    ndarray
-        The broadcast shape.
+        USD; the result has their broadcast shape.
     """
     perpetual, index = (
         np.asarray(values, dtype=np.float64) for values in (perpetual_price, index_price)

@@ -228,7 +228,8 @@ def fit(
     Raises
     ------
     QuantError
-        Unknown model, no expiry, or an expiry without quotes.
+        Unknown model, no expiry, an expiry without quotes, columns of different length, a value
+        that is not finite, or years that are not positive and increasing.
     """
     bounds = np.asarray(offsets, dtype=np.int64)
     x, vol, half = (np.asarray(v, dtype=np.float64) for v in (k, mid_vol, half_spread))
@@ -240,6 +241,17 @@ def fit(
         raise QuantError(msg)
     if n == 0 or counts.size != n or (counts < 1).any():
         msg = f"every expiry needs at least one quote; counts were {counts.tolist()}"
+        raise QuantError(msg)
+    sizes = (x.size, vol.size, half.size)
+    if bounds[0] != 0 or sizes != (bounds[-1],) * 3:
+        msg = f"offsets end at {bounds[-1]}; k, mid_vol and half_spread have {sizes} values"
+        raise QuantError(msg)
+    if not all(np.isfinite(values).all() for values in (x, vol, half)) or not (vol > 0.0).all():
+        raise QuantError(
+            "k, mid_vol and half_spread must be finite and mid_vol > 0; leave bad rows out"
+        )
+    if not (np.diff(years, prepend=0.0) > 0.0).all():
+        msg = f"expiry_years must be > 0 and increasing, were {years.tolist()}"
         raise QuantError(msg)
     at_money = np.array(
         [vol[first + int(np.argmin(np.abs(x[first:last])))] for first, last in pairwise(bounds)]

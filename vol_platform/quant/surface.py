@@ -75,11 +75,11 @@ class Surface:
 
     currency: str
     snapshot_ts: datetime | None
-    expiry_ts: tuple[datetime, ...]
-    expiry_years: FloatArray
-    forward_usd: FloatArray
+    expiry_ts: tuple[datetime, ...] = field(repr=False)
+    expiry_years: FloatArray = field(repr=False)
+    forward_usd: FloatArray = field(repr=False)
     active: npt.NDArray[np.int64]
-    rows: FloatArray
+    rows: FloatArray = field(repr=False)
     config: SurfaceConfig = field(default_factory=SurfaceConfig)
     fit: ChainFit | None = field(default=None, repr=False)
     board: Board | None = field(default=None, repr=False)
@@ -132,8 +132,7 @@ class Surface:
             np.asarray(k, dtype=np.float64), np.asarray(expiry_years, dtype=np.float64)
         )
         if years.size and not (years > 0).all():
-            msg = f"expiry_years must be > 0, was {float(np.nanmin(years)):g}"
-            raise QuantError(msg)
+            raise QuantError(f"expiry_years must be > 0, was {float(years[~(years > 0)][0]):g}")
         if not self.active.size:
             return np.full(points.shape, np.nan)
         maturities, which = np.unique(years, return_inverse=True)
@@ -186,7 +185,8 @@ class Surface:
         Raises
         ------
         QuantError
-            The expiry is not in the future, or a datetime was given to a surface without snapshot.
+            The expiry is no datetime or number, not in the future, or a datetime although the
+            surface has no snapshot.
         """
         if isinstance(expiry, datetime):
             wanted = expiry if expiry.tzinfo is not None else expiry.replace(tzinfo=UTC)
@@ -199,8 +199,10 @@ class Surface:
                 )
                 raise QuantError(msg)
             years = (wanted - self.snapshot_ts).total_seconds() / _SECONDS_PER_YEAR
-        else:
+        elif isinstance(expiry, (int, float, np.number)):
             years = float(expiry)
+        else:
+            raise QuantError(f"expiry must be a datetime or years as a number, was {expiry!r}")
         if not years > 0:
             msg = f"expiry must lie after the snapshot, was {years:g} years; ask for a later one"
             raise QuantError(msg)
@@ -248,13 +250,7 @@ class Surface:
         return np.asarray(smile.forward[0] * np.exp(k.reshape(wanted.shape)), dtype=np.float64)
 
     def atm_vol(self, expiry: Expiry) -> float:
-        """Volatility at ``k = 0`` (strike equal to the forward), decimal.
-
-        Parameters
-        ----------
-        expiry
-            As in `iv`.
-        """
+        """Volatility at ``k = 0`` (strike equal to the forward), decimal; `expiry` as in `iv`."""
         years = self.years_to(expiry)
         return float(np.sqrt(self.total_variance(0.0, years) / years))
 
@@ -375,6 +371,11 @@ def calibrate(
     Surface
         Free of butterfly, calendar and wing arbitrage.  Expiries without usable quotes or without
         a forward are refused, with the reason in `Surface.report`.
+
+    Raises
+    ------
+    QuantError
+        `board` is no `Board`.
     """
     config = config or SurfaceConfig()
     fit = fit_chain(board, previous, config)

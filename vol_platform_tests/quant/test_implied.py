@@ -78,6 +78,22 @@ def test_prices_down_to_the_smallest_floats_are_inverted(score: float) -> None:
     assert ours == pytest.approx(0.2, rel=1e-14)
 
 
+@pytest.mark.parametrize("x", [0.0, 1e-14, 1e-9, 1e-4, 0.1, 1.0, 5.0, 16.0])
+def test_jaeckels_extremes_are_solved_to_the_last_attainable_digit(x: float) -> None:
+    """Normalised as in "Let's be rational" (2013): x = ln(K/F), s = sigma sqrt(T)."""
+    strike, judged = float(mp.exp(mp.mpf(x))), 0
+    for s in (1e-7, 1e-4, 0.01, 0.3, 1.0, 3.0, 7.0, 20.0):
+        price = float(reference.price(1.0, strike, 1.0, s, is_call=True))
+        d1 = -mp.log(mp.mpf(strike)) / s + mp.mpf(s) / 2
+        vega = float(reference.normal_density(d1))
+        if price < 1e-300 or price == 1.0 or vega < 1e-300:
+            continue  # no double holds this price, or none holds its volatility
+        ours = float(implied.implied_vol(price, 1.0, strike, 1.0, True))
+        assert abs(ours - s) <= 12 * UNIT * (price / vega + s), f"x {x}, s {s}"
+        judged += 1
+    assert judged >= 3
+
+
 @pytest.mark.parametrize("vol", [3.0, 5.0, 8.0, 12.0])
 @pytest.mark.parametrize("score", [-2.0, -0.3, 0.0, 0.3, 2.0])
 def test_prices_close_to_their_maximum_are_inverted(vol: float, score: float) -> None:

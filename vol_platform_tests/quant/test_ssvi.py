@@ -83,6 +83,46 @@ def test_every_point_of_mingones_box_is_a_free_chain(seed: int) -> None:
         assert calendar_minimum(rows[i], rows[i + 1])[1] >= 0, f"seed {seed}, pair {i}"
 
 
+def random_pair(generator: np.random.Generator) -> EssviChain:
+    """Two butterfly-free eSSVI slices that know nothing of each other."""
+    rho = generator.uniform(-0.95, 0.95, 2)
+    theta = np.array([1.0, generator.uniform(0.8, 4.0)]) * generator.uniform(0.005, 0.5)
+    cap = np.minimum(4.0 / (1 + np.abs(rho)), np.sqrt(4.0 * theta / (1 + np.abs(rho))))
+    return EssviChain(theta, rho, cap * generator.uniform(0.05, 0.99, 2))
+
+
+def test_the_calendar_conditions_suffice_and_the_exact_check_knows_they_are_not_needed() -> None:
+    """Pasquazzi (2023): a crossing is decided by the slices, not by a condition on parameters.
+
+    The published proposition told crossing pairs by an inequality and was wrong; ours only ever
+    says that a pair is free, and what it leaves open the roots of the quartic decide.
+    """
+    generator = np.random.default_rng(2023)
+    promised = free_without_promise = crossing = 0
+    k = np.sinh(np.linspace(-7.0, 7.0, 20_001)) * 0.02
+    for _ in range(1500):
+        chain = random_pair(generator)
+        near, far = ssvi.to_raw_rows(chain)
+        at, gap = calendar_minimum(near, far)
+        phi = chain.psi / chain.theta
+        w = [
+            ssvi.total_variance(k, *each) for each in zip(chain.theta, chain.rho, phi, strict=True)
+        ]
+        seen = float((w[1] - w[0]).min())
+        if ssvi.calendar_free(chain)[0]:
+            promised += 1
+            assert gap >= -1e-9 * chain.theta[0], f"{chain} crosses at {at}"
+        elif gap >= 0:
+            free_without_promise += 1
+        if gap >= 0:
+            assert seen >= -1e-12
+        else:
+            crossing += 1
+            # wings in the wrong order may meet far beyond any grid
+            assert seen < 1e-6 or gap == -np.inf
+    assert min(promised, free_without_promise, crossing) > 10
+
+
 @pytest.mark.parametrize("model", ["essvi", "ssvi"])
 def test_a_fit_recovers_a_chain_of_its_own_family(model: str) -> None:
     theta = 0.3 * YEARS
@@ -100,6 +140,12 @@ def test_an_expiry_without_quotes_and_an_unknown_model_are_errors() -> None:
         ssvi.fit([0, 0], [], [], [], [0.1])
     with pytest.raises(QuantError, match="essvi or ssvi"):
         ssvi.fit([0, 1], [0.0], [0.5], [0.01], [0.1], model="svi")
+    with pytest.raises(QuantError, match=r"offsets end at 5; .* have \(3, 3, 3\) values"):
+        ssvi.fit([0, 5], [-0.1, 0.0, 0.1], [0.5] * 3, [0.01] * 3, [0.1])
+    with pytest.raises(QuantError, match="must be finite"):
+        ssvi.fit([0, 2], [0.0, np.nan], [0.5] * 2, [0.01] * 2, [0.1])
+    with pytest.raises(QuantError, match=r"increasing, were \[0.2, 0.1\]"):
+        ssvi.fit([0, 1, 2], [0.0] * 2, [0.5] * 2, [0.01] * 2, [0.2, 0.1])
 
 
 def test_an_essvi_fit_is_much_better_than_ssvi_where_the_skew_turns_with_the_expiry() -> None:

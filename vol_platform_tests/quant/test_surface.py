@@ -176,6 +176,40 @@ def test_delta_strikes_have_their_delta(surface: Surface) -> None:
     assert np.isnan(surface.delta_strike(0.1, [0.0, 1.0, -1.0])).all()
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda s: s.iv("2026-05-08", 70_000.0), "a datetime or years as a number, was '2026-05"),
+        (lambda s: s.iv(float("nan"), 70_000.0), "after the snapshot, was nan years"),
+        (lambda s: s.total_variance(0.0, [0.1, float("nan")]), "must be > 0, was nan"),
+        (lambda _: calibrate(synthetic_frame()), "must be a Board .*, was DataFrame"),
+        (lambda _: Board.from_frame({"strike": [1.0]}), "polars DataFrame, was dict"),
+        (lambda _: SurfaceConfig(roughness=-3.0), "roughness must be >= 0, was -3"),
+        (lambda _: SurfaceConfig(rounds=-1), "rounds must be >= 0 .* were -1 and 8"),
+    ],
+)
+def test_a_bad_argument_is_an_error_with_its_value(surface: Surface, call, text: str) -> None:
+    with pytest.raises(QuantError, match=text):
+        call(surface)
+
+
+def test_a_board_in_a_notebook_says_what_it_holds(board: Board, surface: Surface) -> None:
+    assert repr(board) == "Board(BTC 2026-04-08 10:00:00 UTC: 6 expiries, 372 quotes)"
+    assert len(repr(surface)) < 400
+
+
+def test_expiries_without_a_time_or_out_of_order_are_refused_with_the_reason() -> None:
+    frame = synthetic_frame((2.0, 9.0, 30.0))
+    last = frame["expiry_ts"].max()
+    again = pl.when(pl.col("expiry_ts") == last).then(9.0 / 365.0).otherwise("expiry_years")
+    surface = calibrate(Board.from_frame(frame.with_columns(again.alias("expiry_years"))))
+    assert [item.status for item in surface.report] == ["ok", "ok", "refused"]
+    assert "no more than the expiry before it" in surface.report[2].reason
+    unknown = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("expiry_years"))
+    reasons = {item.reason for item in calibrate(Board.from_frame(unknown)).report}
+    assert reasons == {"the time to delivery is not known: nan years"}
+
+
 def test_a_maturity_in_the_past_and_a_model_nobody_knows_are_errors(surface: Surface) -> None:
     with pytest.raises(QuantError, match="must lie after the snapshot"):
         surface.iv(SNAPSHOT - timedelta(days=1), 70_000.0)
