@@ -29,6 +29,7 @@ INSIDE = 0.995
 APART = 1.00001
 """Slices grow by more than the least, so that exact checks, which allow for rounding, pass."""
 
+_FLATTEST = 9.0
 _STEPS, _TRIALS = 80, 10
 _TOLERANCE = 1e-8
 """A step that lowers the cost by less than this part is the last."""
@@ -37,10 +38,8 @@ _DIFFERENCE = 1e-6
 
 @kernel
 def _logistic(x: float) -> float:
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
+    """Map to (0, 1), both ends kept off: without any curvature a slice has no place for its m."""
+    return 1.0 / (1.0 + math.exp(-min(max(x, -_FLATTEST), _FLATTEST)))
 
 
 @kernel

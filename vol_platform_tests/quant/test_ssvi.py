@@ -135,6 +135,19 @@ def test_a_fit_recovers_a_chain_of_its_own_family(model: str) -> None:
     assert ssvi.calendar_free(found).all()
 
 
+@pytest.mark.parametrize("model", ["essvi", "ssvi"])
+def test_flat_and_frowning_smiles_leave_a_slice_with_a_little_curvature(model: str) -> None:
+    for bend in (0.0, -0.5):
+        vol = np.tile(0.5 + bend * K**2, 4)
+        k = np.concatenate([K * np.sqrt(T) for T in YEARS])
+        offsets = np.arange(5) * K.size
+        found = ssvi.fit(offsets, k, vol, np.full(k.size, 0.005), YEARS, model=model)
+        rows = ssvi.to_raw_rows(found)
+        assert np.isfinite(rows).all()
+        assert all(butterfly_minimum(row)[1] > 0 for row in rows)
+        assert all(calendar_minimum(rows[i], rows[i + 1])[1] >= 0 for i in range(3))
+
+
 def test_an_expiry_without_quotes_and_an_unknown_model_are_errors() -> None:
     with pytest.raises(QuantError, match="counts were"):
         ssvi.fit([0, 0], [], [], [], [0.1])
