@@ -213,6 +213,16 @@ class GapKeeper:
 
     def watch_disk(self) -> None:
         """Look at the disk; close the gap when there is room again."""
+        lost = self._spool.drop_oldest()
+        if lost is not None:
+            detail = f"{lost.segments} segments were dropped to keep the newest"
+            key = f"dropped {lost.to_ns}"
+            self._put(
+                self._book.open(
+                    key, from_ns=lost.from_ns, to_ns=lost.to_ns, cause=_SPOOL_FULL, detail=detail
+                )
+            )
+            self._book.close(key, lost.to_ns)
         was_full = self._spool.is_full
         self._spool.check_disk()
         if was_full and not self._spool.is_full:

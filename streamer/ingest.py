@@ -62,6 +62,7 @@ def spool_limits(settings: StreamerSettings) -> SpoolLimits:
         roll_messages=wanted.roll_messages,
         disk_floor_bytes=wanted.disk_floor_bytes,
         keep_done_segments=wanted.keep_done_segments,
+        keep_newest=wanted.when_full == "keep_newest",
     )
 
 

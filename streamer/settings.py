@@ -45,7 +45,8 @@ class ClickHouseSettings(_Section):
 class SpoolSettings(_Section):
     """When a segment is rolled and how much disk is left alone."""
 
-    roll_seconds: float = Field(default=1.0, gt=0)
+    roll_seconds: float = Field(default=0.75, gt=0)
+    """The oldest message of a segment waits so long before it can be queried: a second at most."""
     roll_bytes: int = Field(default=8 * 1024**2, ge=1024)
     roll_messages: int = Field(default=2_500, ge=1)
     """At the real rate a second comes first; a burst is cut earlier, so that its rows are not
@@ -55,6 +56,8 @@ class SpoolSettings(_Section):
     sync_milliseconds: float = Field(default=200.0, gt=0)
     """A loss of power loses at most this."""
     disk_floor_bytes: int = Field(default=2 * 1024**3, ge=0)
+    when_full: Literal["keep_oldest", "keep_newest"] = "keep_oldest"
+    """Below the floor: refuse new messages, or drop the oldest that wait; either is a gap row."""
     keep_done_segments: int = Field(default=60, ge=1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 from streamer.clock import Clock
@@ -20,60 +20,15 @@ from streamer.segment import (
     encode_frames,
     encode_header,
     encode_record,
+    read_header,
     sound_length,
 )
+from streamer.spool_data import Dropped, OpenSegment, Recovery, SpoolLimits
 from streamer.spool_directory import SpoolDirectory, started_ns
 
-__all__ = ["OpenSegment", "Recovery", "Spool", "SpoolLimits"]
+__all__ = ["Dropped", "OpenSegment", "Recovery", "Spool", "SpoolLimits"]
 
 _ROOM_ABOVE_FLOOR = 1.1  # so that it does not flap
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolLimits:
-    """When a segment is rolled and how much disk is left alone."""
-
-    roll_seconds: float = 1.0
-    roll_bytes: int = 8 * 1024 * 1024
-    roll_messages: int = 2_500
-    flush_bytes: int = 128 * 1024
-    disk_floor_bytes: int = 2 * 1024**3
-    keep_done_segments: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What was found at the start.
-
-    Attributes
-    ----------
-    last_received_ns
-        Receive time of the newest record on disk; 0 when the directory was empty.
-    sealed
-        Segments that were still open and are sealed now.
-    torn_bytes
-        Bytes cut off behind the last sound record.
-    quarantined
-        Files that could not be read, not even their header, moved aside.
-    """
-
-    last_received_ns: int
-    sealed: int
-    torn_bytes: int
-    quarantined: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class OpenSegment:
-    """The segment being written."""
-
-    path: Path
-    descriptor: int
-    opened_at: float
-    messages: int = 0
-    written_bytes: int = 0
-    is_synced: bool = False
-    is_sealed: bool = False
 
 
 class Spool:
@@ -297,6 +252,10 @@ class Spool:
         """Return the sealed segments, oldest first."""
         return self._directory.sealed()
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether a segment is sealed and waits."""
+        return self._directory.holds(path)
+
     def owns(self, path: Path) -> bool:
         """Tell whether this process wrote the segment, rather than one before it."""
         return started_ns(path) == self._started_ns
@@ -313,6 +272,26 @@ class Spool:
         """Return how many bytes the disk lacks to 10 % above the floor of free space."""
         wanted = round(self.limits.disk_floor_bytes * _ROOM_ABOVE_FLOOR)
         return max(0, wanted - self._files.free_bytes(self.directory))
+
+    def drop_oldest(self) -> Dropped | None:
+        """Below the floor, and when that is wanted, give up the oldest waiting segments.
+
+        Returns
+        -------
+        Dropped or None
+            None when nothing was dropped.
+        """
+        free = self._files.free_bytes(self.directory)
+        if not self.limits.keep_newest or free >= self.limits.disk_floor_bytes:
+            return None
+        from_ns, to_ns, segments = 0, 0, 0
+        with suppress(OSError):  # what it cannot delete it will refuse
+            while self.missing_room() and (path := self._directory.oldest_but_one()) is not None:
+                begun_ns, ended_ns = _times(path)
+                self._directory.drop(path)
+                from_ns, to_ns = from_ns or begun_ns, max(to_ns, ended_ns)
+                segments += 1
+        return Dropped(from_ns, to_ns, segments) if segments else None
 
     def check_disk(self) -> None:
         """Stop accepting below the floor of free space and accept again 10 % above it.
@@ -374,3 +353,10 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _times(path: Path) -> tuple[int, int]:
+    """Return when a segment was begun and when its last message came; the disk may not tell."""
+    content = _content(path) or b""
+    _, last_received_ns = sound_length(content)
+    return (read_header(content)[0].created_ns, last_received_ns) if last_received_ns else (0, 0)

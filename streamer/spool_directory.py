@@ -19,6 +19,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -73,6 +74,10 @@ class SpoolDirectory:
         with self._guard:
             return list(self._sealed)
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether a segment is sealed and not done."""
+        return path in self._sealed
+
     def newest_first(self) -> list[Path]:
         """Return what is sealed or done, newest first; the database is given the oldest first."""
         with self._guard:
@@ -98,10 +103,12 @@ class SpoolDirectory:
         OSError
             It cannot be renamed; nothing has changed.
         """
+        if not self.holds(path):
+            return  # it was dropped while the database took it
         target = path.with_suffix(".done")
         self._files.rename(path, target)
         with self._guard:
-            self._sealed.pop(path, None)
+            self._sealed.pop(path)
             self._done.append(target)
         while len(self._done) > self._keep_done:
             try:
@@ -111,6 +118,23 @@ class SpoolDirectory:
             except OSError:
                 return  # it costs room and nothing else; the next segment tries again
             self._done.popleft()
+
+    def oldest_but_one(self) -> Path | None:
+        """Return the oldest sealed segment that the database is not being given; or None."""
+        with self._guard:
+            return next(islice(self._sealed, 1, None), None)
+
+    def drop(self, path: Path) -> None:
+        """Delete a sealed segment that the database does not have.
+
+        Raises
+        ------
+        OSError
+            The disk does not let it go; nothing has changed.
+        """
+        with self._guard:
+            self._files.unlink(path)
+            self._sealed.pop(path, None)
 
     def quarantine(self, path: Path) -> Path:
         """Put a damaged segment aside; nothing reads it again.

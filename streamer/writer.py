@@ -143,6 +143,8 @@ class SegmentWriter:
         WriterStopped
             `stop` was called.
         """
+        if not self._spool.holds(path):
+            return None  # a short disk let it go meanwhile
         begun = self._clock.monotonic()
         try:
             batch = read_segment(path.read_bytes(), self.decoder)

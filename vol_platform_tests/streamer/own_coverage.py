@@ -28,6 +28,7 @@ OWN_TESTS = {
     "streamer.deribit.platform": ("test_platform.py",),
     "streamer.deribit.error_codes": ("test_error_codes.py",),
     "streamer.spool": ("test_spool.py", "test_spool_disk.py"),
+    "streamer.spool_data": ("test_spool.py",),
     "streamer.spool_directory": ("test_spool_directory.py",),
     "streamer.segment": ("test_segment.py",),
     "streamer.files": ("test_files.py",),

@@ -13,7 +13,7 @@ from streamer.gap_keeper import GapKeeper
 from streamer.gaps import Gap, GapBook, decode_gap
 from streamer.metrics import Metrics
 from streamer.segment import RecordKind, read_header, read_records
-from streamer.spool import Recovery, Spool, SpoolLimits
+from streamer.spool import Dropped, Recovery, Spool, SpoolLimits
 from vol_platform_tests.streamer.support import RECEIVED_NS, ManualClock
 
 OPTION, PERPETUAL = "ticker.BTC-25DEC26-1-C.100ms", "ticker.BTC-PERPETUAL.100ms"
@@ -251,6 +251,17 @@ def test_a_full_disk_is_one_gap_and_what_it_could_not_take_is_said_when_it_has_r
     assert desk.counted("spool_full") == 1.0
     desk.keeper.watch_disk()
     assert desk.said() == []
+
+
+def test_segments_that_were_given_up_are_a_gap_of_their_time(desk, monkeypatch):
+    lost = Dropped(RECEIVED_NS - 9, RECEIVED_NS - 2, 3)
+    monkeypatch.setattr(desk.spool, "drop_oldest", lambda: lost)
+    desk.keeper.watch_disk()
+    (gap,) = desk.said()
+    assert (gap.cause, gap.from_ns, gap.to_ns) == ("spool_full", lost.from_ns, lost.to_ns)
+    assert gap.detail == "3 segments were dropped to keep the newest"
+    desk.keeper.watch_disk()  # the next ones are a gap of their own
+    assert desk.said()[0].gap_id != gap.gap_id
 
 
 def test_what_is_said_in_the_moment_in_which_the_disk_fails_is_said_later(desk, monkeypatch):

@@ -120,6 +120,24 @@ def test_a_name_that_the_disk_refuses_changes_nothing(tmp_path):
     directory.close()
 
 
+def test_the_oldest_is_dropped_but_not_the_one_that_the_database_is_given(tmp_path):
+    files = Stubborn()
+    directory = make(tmp_path, files=files)
+    assert directory.oldest_but_one() is None
+    first, second, third = (seal(directory, number) for number in (1, 2, 3))
+    assert directory.oldest_but_one() == second
+    files.keeps_files = True
+    with pytest.raises(OSError, match="Input/output"):
+        directory.drop(second)
+    assert directory.holds(second)
+    files.keeps_files = False
+    directory.drop(second)
+    assert (directory.sealed(), second.exists()) == ([first, third], False)
+    directory.finish(second)  # the database had it in the very moment
+    assert list(tmp_path.glob("*.done")) == []
+    directory.close()
+
+
 def test_a_damaged_segment_is_put_aside_and_may_have_vanished(tmp_path):
     directory = make(tmp_path)
     first, second = seal(directory, 1), seal(directory, 2)

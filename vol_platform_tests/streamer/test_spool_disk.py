@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections import namedtuple
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from streamer.files import Files
 from streamer.segment import RecordKind
-from streamer.spool import SpoolLimits
+from streamer.spool import Dropped, SpoolLimits
 from vol_platform_tests.streamer.support import RECEIVED_NS
 from vol_platform_tests.streamer.test_spool import fill, make_spool, payloads_of, seal
 
@@ -135,4 +136,61 @@ def test_a_sync_that_fails_stops_the_acceptance_unless_the_segment_is_sealed_mea
     assert spool.is_full
     files.failures.clear()
     spool.check_disk()
+    spool.close()
+
+
+@dataclass
+class Disk(FailingFiles):
+    """A disk on which every segment takes a hundred bytes."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def free_bytes(self, directory: Path) -> int:
+        return self.size - 100 * len(list(directory.glob("*.seg")))
+
+    def unlink(self, path: Path) -> None:
+        self._check("unlink")
+        super().unlink(path)
+
+
+@pytest.mark.parametrize("keep_newest", [True, False])
+def test_below_the_floor_the_oldest_that_wait_are_given_up_when_that_is_wanted(
+    tmp_path, keep_newest
+):
+    disk = Disk(size=1_000)
+    limits = SpoolLimits(disk_floor_bytes=500, keep_newest=keep_newest)
+    spool = make_spool(tmp_path, limits=limits, files=disk)
+    assert spool.drop_oldest() is None
+    for number in range(6):
+        fill(spool, [str(number).encode()])
+        seal(spool)
+    first = spool.sealed()[0]
+    disk.failures["unlink"] = errno.EIO
+    assert spool.drop_oldest() is None
+    disk.failures.clear()
+    if keep_newest:
+        assert spool.drop_oldest() == Dropped(RECEIVED_NS, RECEIVED_NS, 2)
+        assert [payloads_of(path) for path in spool.sealed()] == [[b"0"], [b"3"], [b"4"], [b"5"]]
+        assert spool.holds(first)
+        spool.check_disk()
+        assert not spool.is_full
+    else:
+        assert spool.drop_oldest() is None
+        spool.check_disk()
+        assert spool.is_full
+    spool.close()
+
+
+def test_a_segment_that_cannot_be_read_is_given_up_all_the_same(tmp_path):
+    disk = Disk(size=650)
+    limits = SpoolLimits(disk_floor_bytes=500, keep_newest=True)
+    spool = make_spool(tmp_path, limits=limits, files=disk)
+    for number in range(2):
+        fill(spool, [str(number).encode()])
+        seal(spool)
+    spool.sealed()[1].write_bytes(b"nothing of a segment")
+    assert spool.drop_oldest() == Dropped(0, 0, 1)
     spool.close()
