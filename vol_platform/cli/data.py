@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vol_platform.cli.arguments import parse_instant
 
 if TYPE_CHECKING:
     from vol_platform.imports.landing import ImportResult
@@ -88,12 +90,7 @@ def parse_hour(text: str) -> datetime:
     typer.BadParameter
         It is no time.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a time like 2026-06-05T08:00, was {text!r}") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return parse_instant(text).replace(minute=0, second=0, microsecond=0)
 
 
 def backfill(
@@ -119,7 +116,9 @@ def backfill(
 
     begin, end = parse_hour(first), parse_hour(last or first)
     if end < begin:
-        raise typer.BadParameter(f"the last hour must not be before the first, was {last!r}")
+        raise typer.BadParameter(
+            f"the last hour must not be before the first ({begin:%Y-%m-%dT%H}), was {last!r}"
+        )
     hours = [
         begin + timedelta(hours=n) for n in range(int((end - begin).total_seconds()) // 3600 + 1)
     ]

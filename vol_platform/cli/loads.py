@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vol_platform.cli.arguments import parse_instant
 
 __all__ = ["register"]
 
@@ -37,13 +39,7 @@ def positions(
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
 
-    try:
-        moment = utc_now() if from_time is None else datetime.fromisoformat(from_time)
-    except ValueError:
-        raise typer.BadParameter(
-            f"must be a time like 2026-06-05T08:00, was {from_time!r}"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = utc_now() if from_time is None else parse_instant(from_time)
     with connect(settings_of_running_stack()) as client:
         rows = load_positions(client, path, moment.replace(microsecond=0))
     print(f"loaded {path}: {rows:,} positions from {moment:%Y-%m-%d %H:%M} UTC on")
@@ -53,9 +49,10 @@ def _days(first: str, last: str | None) -> list[date]:
     try:
         begin, end = date.fromisoformat(first), date.fromisoformat(last or first)
     except ValueError:
-        raise typer.BadParameter(f"must be days like 2026-06-05, were {first} {last}") from None
+        wrong = " ".join(filter(None, (first, last)))
+        raise typer.BadParameter(f"must be a day like 2026-06-05, was {wrong!r}") from None
     if end < begin:
-        raise typer.BadParameter(f"the last day must not be before the first, was {last}")
+        raise typer.BadParameter(f"the last day must not be before the first ({first}), was {last}")
     return [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
 
 

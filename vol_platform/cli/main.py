@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from vol_platform.cli import data, loads, models, services, stack, validate, views
 from vol_platform.errors import VolError
+from vol_platform.quant.errors import QuantError
 
 __all__ = ["app"]
 
@@ -22,7 +23,7 @@ class _OneLineErrors(TyperGroup):
         """Run the command; with ``--debug`` an error keeps its traceback."""
         try:
             return super().invoke(ctx)
-        except VolError as error:
+        except (VolError, QuantError) as error:
             if ctx.params.get("debug"):
                 raise
             print(f"vol: {' '.join(str(error).split())}", file=sys.stderr)

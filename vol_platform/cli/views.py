@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from vol_platform.cli.arguments import Currency, parse_instant, write_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,9 +18,6 @@ __all__ = ["register"]
 
 _PANEL = "The surface"
 
-Currency = Annotated[
-    str, typer.Option("--currency", "-c", help="The market: BTC, ETH, BTC_USDC, …")
-]
 At = Annotated[
     str | None,
     typer.Option(
@@ -28,14 +27,8 @@ At = Annotated[
 ]
 
 
-def _instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a time like 2026-06-05T08:00, was {text!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _moment(at: str | None) -> datetime | None:
+    return None if at is None else parse_instant(at)
 
 
 def _client() -> Any:
@@ -62,7 +55,7 @@ def _chart_width() -> int:
 def _surface_rows(client: Any, currency: str, at: datetime | None) -> tuple[str, pl.DataFrame]:
     """Return the newest surface: live when no time is asked for, else the record's."""
     from vol_platform.errors import VolError
-    from vol_platform.local.readout import newest_rows
+    from vol_platform.local.readout import markets_with_surfaces, newest_rows
 
     if at is None:
         rows = newest_rows(client, "surfaces", "live", currency, None)
@@ -71,8 +64,10 @@ def _surface_rows(client: Any, currency: str, at: datetime | None) -> tuple[str,
     rows = newest_rows(client, "surfaces", "record", currency, at)
     if rows.is_empty():
         when = f" at or before {at:%Y-%m-%d %H:%M} UTC" if at else ""
+        others = [name for name in markets_with_surfaces(client) if name != currency]
+        known = f"there are some of {', '.join(others)}; " if others else ""
         raise VolError(
-            f"there is no surface of {currency}{when}; "
+            f"there is no surface of {currency}{when}; {known}"
             "import boards (vol import) or start the stack (vol up)"
         )
     return "record", rows
@@ -92,11 +87,12 @@ def surface(
     from vol_platform.plots import overview_png, terminal
 
     client = _client()
-    source, rows = _surface_rows(client, currency, _instant(at))
+    source, rows = _surface_rows(client, currency, _moment(at))
     quotes = clean_quotes(client, currency, rows["snapshot_ts"][0]) if source == "record" else None
     if png is not None:
         snapshot_ts = rows["snapshot_ts"][0]
-        png.write_bytes(overview_png(rows, quotes, currency=currency, snapshot_ts=snapshot_ts))
+        picture = overview_png(rows, quotes, currency=currency, snapshot_ts=snapshot_ts)
+        write_file(png, picture)
         print(f"{_heading(currency, source, rows)}: {png}")
         return
     _show(_heading(currency, source, rows), terminal.term_structure(rows))
@@ -118,12 +114,12 @@ def smile(
     from vol_platform.plots.labels import expiry_label
 
     client = _client()
-    source, rows = _surface_rows(client, currency, _instant(at))
+    source, rows = _surface_rows(client, currency, _moment(at))
     expiries = {expiry_label(row): row for row in rows.drop_nulls("a")["expiry_ts"]}
     if not expiries or (expiry is not None and expiry.upper() not in expiries):
         raise VolError(
-            f"no fitted expiry {expiry or ''} of {currency}; "
-            f"those there are: {', '.join(expiries) or 'none'}"
+            f"there is no fitted expiry{f' {expiry}' if expiry else ''} of {currency}; "
+            f"fitted are: {', '.join(expiries) or 'none'}"
         )
     quotes = clean_quotes(client, currency, rows["snapshot_ts"][0]) if source == "record" else None
     chosen = expiries[expiry.upper()] if expiry else None
@@ -137,7 +133,7 @@ def term(currency: Currency = "BTC", at: At = None) -> None:
     """Show at-the-money volatility by expiry."""
     from vol_platform.plots import terminal
 
-    source, rows = _surface_rows(_client(), currency, _instant(at))
+    source, rows = _surface_rows(_client(), currency, _moment(at))
     _show(_heading(currency, source, rows), terminal.term_structure(rows))
 
 
@@ -150,7 +146,7 @@ def atm(
     from vol_platform.quant import term_structure
     from vol_platform.quant.surface import Surface
 
-    source, rows = _surface_rows(_client(), currency, _instant(at))
+    source, rows = _surface_rows(_client(), currency, _moment(at))
     fitted = Surface.from_frame(rows)
     vol = term_structure.constant_maturity(fitted, days)
     print(f"{_heading(currency, source, rows)}: {days:g} days {100 * vol.item():.2f} %")
@@ -165,6 +161,7 @@ def greeks(
     from vol_platform.errors import VolError
     from vol_platform.local.readout import newest_greeks
 
+    instrument = instrument.upper()
     source, rows = newest_greeks(_client(), instrument)
     if rows.is_empty():
         raise VolError(

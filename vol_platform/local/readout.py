@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     import polars as pl
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["Source", "clean_quotes", "frame", "newest_greeks", "newest_rows"]
+__all__ = [
+    "Source",
+    "clean_quotes",
+    "frame",
+    "markets_with_surfaces",
+    "newest_greeks",
+    "newest_rows",
+]
 
 Source = Literal["live", "record"]
 
@@ -77,6 +84,16 @@ def newest_rows(
         f"AND {time_column} = ({newest}) ORDER BY {order}",
         parameters,
     )
+
+
+def markets_with_surfaces(client: Client) -> list[str]:
+    """Return the markets of which record or live view hold a surface."""
+    rows = frame(
+        client,
+        "SELECT currency FROM surfaces UNION DISTINCT SELECT currency FROM live_surfaces"
+        " ORDER BY currency",
+    )
+    return [str(name) for name in rows["currency"]]
 
 
 def newest_greeks(client: Client, instrument_name: str) -> tuple[Source, pl.DataFrame]:
