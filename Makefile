@@ -13,7 +13,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 READY := $(if $(wildcard $(DEV_STAMP)),$(DEV_STAMP),$(RUNTIME_STAMP))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup setup-dev test test-fast test-nightly lint bench lock dashboards clean
+.PHONY: help demo setup setup-dev test tests test-fast test-nightly lint bench lock dashboards clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,9 +24,12 @@ demo: $(READY) ## set up, start the whole platform on a simulated exchange, show
 setup: $(READY) ## install what the platform needs to run
 setup-dev: $(DEV_STAMP) ## install what the tests need as well
 
-test: lint ## lint, doctests and every test except the nightly ones
-	@$(BIN)/python -m pytest -q --doctest-modules vol_platform/derivations vol_platform/imports \
-		vol_platform/plots streamer
+# Type checks and tests share the machine: neither waits for the other.
+test: $(DEV_STAMP) ## lint and every test except the nightly ones
+	@$(MAKE) --no-print-directory --jobs=2 lint tests
+
+tests: $(DEV_STAMP)
+	@$(BIN)/python -m vol_platform.local.kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not nightly" $(ARGS)
 
 test-fast: $(DEV_STAMP) ## every test under about ten seconds
