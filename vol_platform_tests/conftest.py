@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from vol_platform.settings import ClickHouseSettings, Settings
 from vol_platform.store.client import connect
@@ -95,14 +96,61 @@ def store_server() -> Iterator[StoreProcess]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class Databases:
+    """Migrated databases of one store: migrating takes longer than most tests, emptying not."""
+
+    def __init__(self, store: StoreProcess) -> None:
+        self._store = store
+        self._idle: list[tuple[Settings, object]] = []
+
+    def take(self) -> tuple[Settings, object]:
+        """Return an empty, migrated database and the fingerprint of its schema."""
+        if self._idle:
+            return self._idle.pop()
+        settings = self._store.settings(f"test_{secrets.token_hex(6)}")
+        migrate(settings)
+        with connect(settings) as client:
+            return settings, self._schema(client)
+
+    def give_back(self, settings: Settings, schema: object) -> None:
+        """Empty a database for the next test, or drop it where the test changed its tables."""
+        with connect(settings) as client:
+            if self._schema(client) == schema:
+                empty_tables(client)
+                self._idle.append((settings, schema))
+                return
+            client.command(f"DROP DATABASE IF EXISTS `{settings.clickhouse.database}` SYNC")
+
+    @staticmethod
+    def _schema(client: Client) -> object:
+        return client.query(
+            "SELECT count(), sum(cityHash64(name, create_table_query)) FROM system.tables "
+            "WHERE database = currentDatabase()"
+        ).first_row
+
+
+def empty_tables(client: Client) -> None:
+    """Remove every row, and with it what the engine remembers of inserts for deduplication."""
+    held = client.query(
+        "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase()"
+        " AND table != 'schema_migrations'"
+    ).result_rows
+    for (table,) in held:
+        client.command(f"TRUNCATE TABLE `{table}`")
+
+
+@pytest.fixture(scope="session")
+def databases(store_server: StoreProcess) -> Databases:
+    """Give the databases that the tests of this run pass on to each other."""
+    return Databases(store_server)
+
+
 @pytest.fixture
-def database(store_server: StoreProcess) -> Iterator[Settings]:
-    """Make a fresh, migrated database; settings that point at it."""
-    settings = store_server.settings(f"test_{secrets.token_hex(6)}")
-    migrate(settings)
+def database(databases: Databases) -> Iterator[Settings]:
+    """Give an empty, migrated database; settings that point at it."""
+    settings, schema = databases.take()
     yield settings
-    with connect(settings, database="default") as client:
-        client.command(f"DROP DATABASE IF EXISTS `{settings.clickhouse.database}` SYNC")
+    databases.give_back(settings, schema)
 
 
 @pytest.fixture(scope="session")
