@@ -223,6 +223,16 @@ def test_a_value_that_no_column_holds_buries_its_message_and_no_other(bench):
     assert bench.writer.totals.is_balanced
 
 
+def test_a_frame_of_twenty_megabytes_is_a_dead_letter_byte_for_byte(bench):
+    large = frame("ticker.BTC-25DEC26-1-C.100ms", "x" * (20 * 1024**2))
+    bench.segment(large, *quotes(2))
+    assert bench.writer.write_all() == 1
+    assert bench.one("SELECT count() FROM options_quotes") == (2,)
+    raw, reason = bench.one("SELECT raw, reason FROM dead_letters")
+    assert reason == "wrong_type"
+    assert raw.encode() == large
+
+
 def test_a_value_with_too_many_digits_is_stored_rounded_and_named(bench):
     exact = ticker_frame(mark_price=0.05284217)
     long = ticker_frame().replace(b"0.05284217", b"0.052842171234567890123")
