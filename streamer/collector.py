@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.archive import Archive, ArchiveKeeper
 from streamer.batch import Accounts
@@ -22,7 +22,6 @@ from streamer.listing import Lister
 from streamer.log import logger
 from streamer.metrics import Metrics, MetricsServer
 from streamer.observation import Observation
-from streamer.publish import Publisher
 from streamer.reactions import Reactions
 from streamer.recall import recall_when_stored
 from streamer.repairs import Repairer
@@ -33,6 +32,9 @@ from streamer.sockets import Sockets
 from streamer.spool import OpenSegment, Spool
 from streamer.store import Store
 from streamer.writer import SegmentWriter, Written
+
+if TYPE_CHECKING:
+    from streamer.publish import Publisher
 
 __all__ = ["Collector"]
 
@@ -207,6 +209,9 @@ class Collector:
         address = f"{settings.metrics_host}:{self.metrics_port}"
         _log.info("metrics_ready", url=f"http://{address}/metrics")
         if settings.redis_url:
+            # Loaded late: the client is a quarter of a start, which many collectors do without.
+            from streamer.publish import Publisher
+
             self._publisher = Publisher(
                 settings.redis_url,
                 database=settings.clickhouse.database,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from streamer.clock import Clock
 from streamer.metrics import Health, Metrics
-from streamer.publish import Publisher
 from streamer.sockets import Sockets
 from streamer.spool import Spool
 from streamer.writer import SegmentWriter, Written
+
+if TYPE_CHECKING:
+    from streamer.publish import Publisher
 
 __all__ = ["Observation"]
 
