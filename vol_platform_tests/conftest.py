@@ -51,6 +51,9 @@ class StoreProcess:
         return self.process.wait(timeout=60)
 
 
+_STORE_SECONDS = 180  # on a machine that does much else; alone it takes two
+
+
 def start_store(data: Path, *arguments: str, port: int = 0) -> StoreProcess:
     """Start an embedded store on a free port and wait for its ready line."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VOL_")}  # noqa: TID251 - a child process of a test
@@ -69,7 +72,7 @@ def start_store(data: Path, *arguments: str, port: int = 0) -> StoreProcess:
         cwd=data.parent,
     )
     assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], 60)
+    readable, _, _ = select.select([process.stdout], [], [], _STORE_SECONDS)
     line = process.stdout.readline() if readable else ""
     if "ready at http://" not in line:
         process.kill()
