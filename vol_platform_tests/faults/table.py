@@ -97,7 +97,8 @@ CARDS: dict[str, Card] = {
     "F12": Card(
         "odd messages: cut, bad UTF-8, NaN, null, text, new field, unknown channel, deep, large",
         "the feed lives, every one is a dead letter or a row",
-        _in("faults/test_exchange.py", "test_f12"),
+        _in("faults/test_exchange.py", "test_f12")
+        + _in("streamer/test_writer.py", "test_a_frame_of_twenty"),
     ),
     "F13": Card(
         "random and damaged frames",
@@ -107,13 +108,13 @@ CARDS: dict[str, Card] = {
     "F14": Card(
         "ENOSPC, EIO, EROFS, floor of free space",
         "accepted messages stay sound, others are counted; it resumes by itself",
-        _in("faults/test_disk.py", "test_f14"),
+        _in("faults/test_disk.py", "test_f14") + _in("streamer/test_spool_disk.py", "test_"),
     ),
     "F15": Card(
-        "flipped bit, torn tail, damaged header, wrong version",
+        "flipped bit, torn tail, damaged header, wrong version, a file gone or unreadable",
         "found; what stands before is kept; no loop",
         _in("faults/test_disk.py", "test_f15")
-        + _in("streamer/test_writer.py", "test_a_damaged_segment", "test_a_segment_without"),
+        + _in("streamer/test_writer.py", "test_a_damaged_segment", "test_a_segment_"),
     ),
     "F16": Card(
         "death between every two calls of write, seal, insert, done, delete",
@@ -145,9 +146,10 @@ CARDS: dict[str, Card] = {
     ),
     "F21": Card("soak at 3x", "flat memory, no gap row", ()),
     "F22": Card(
-        "two collectors on one spool",
-        "the second is refused",
-        _in("streamer/test_collector.py", "test_a_second_collector"),
+        "two collectors: on one spool; side by side, either killed",
+        "the second is refused; side by side the union has each update once",
+        _in("streamer/test_collector.py", "test_a_second_collector")
+        + _in("streamer/test_two_collectors.py", "test_killing_either"),
     ),
     "F23": Card(
         "the same ticks derived again",
