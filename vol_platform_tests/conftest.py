@@ -16,10 +16,15 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import settings
 
 from vol_platform.settings import ClickHouseSettings, Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate
+
+# Speed is measured by benchmarks; a deadline only fails on a machine that is busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

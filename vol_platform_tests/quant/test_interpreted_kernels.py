@@ -125,7 +125,16 @@ def crossing() -> pl.DataFrame:
     return synthetic_frame((9.0, 20.0), vol=falling, strikes=9)
 
 
-@pytest.mark.parametrize("make", [plain, thin, crossing])
+def between() -> pl.DataFrame:
+    """Expiries of 3 and 1 strikes between, before and after two that can lend their shape."""
+    parts = [
+        synthetic_frame((day,), strikes=n)
+        for day, n in ((1.0, 1), (2.0, 11), (9.0, 3), (30.0, 11), (80.0, 3))
+    ]
+    return pl.concat(parts)
+
+
+@pytest.mark.parametrize("make", [plain, thin, between, crossing])
 @pytest.mark.parametrize("residual", [True, False])
 def test_the_interpreter_fits_the_same_surface(
     make: Callable[[], pl.DataFrame], residual: bool, interpreted: Callable[..., None]
@@ -147,10 +156,14 @@ def test_the_interpreter_fits_the_same_surface(
 def test_the_interpreter_follows_a_warm_start(interpreted: Callable[..., None]) -> None:
     before = calibrate(Board.from_frame(plain()))
     moved = plain().with_columns(pl.col("bid_price") * 1.01, pl.col("ask_price") * 1.01)
-    compiled = calibrate(Board.from_frame(moved), previous=before)
+    k = pl.col("strike") / pl.col("forward")
+    narrow = moved.filter(k.is_between(0.85, 1.15))  # other knots
+    boards = [moved, narrow]
+    compiled = [calibrate(Board.from_frame(frame), previous=before).rows for frame in boards]
     interpreted()
-    surface = calibrate(Board.from_frame(moved), previous=before)
-    assert surface.rows == pytest.approx(compiled.rows, rel=1e-3, abs=1e-5)
+    for frame, rows in zip(boards, compiled, strict=True):
+        surface = calibrate(Board.from_frame(frame), previous=before)
+        assert surface.rows == pytest.approx(rows, rel=1e-3, abs=1e-5)
 
 
 def mad(seed: int) -> pl.DataFrame:

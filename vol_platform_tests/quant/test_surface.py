@@ -1,5 +1,6 @@
 """Calibration, evaluation, persistence and warm starts of a surface."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -191,6 +192,29 @@ def test_delta_strikes_have_their_delta(surface: Surface) -> None:
 def test_a_bad_argument_is_an_error_with_its_value(surface: Surface, call, text: str) -> None:
     with pytest.raises(QuantError, match=text):
         call(surface)
+
+
+def test_a_surface_without_a_snapshot_wants_years(surface: Surface) -> None:
+    timeless = replace(surface, snapshot_ts=None)
+    listed = surface.expiry_ts[2]
+    assert timeless.atm_vol(listed) == surface.atm_vol(listed)
+    assert timeless.atm_vol(listed) == pytest.approx(
+        float(surface.iv(listed, surface.forward(listed)))
+    )
+    with pytest.raises(QuantError, match="no snapshot time; give years instead of 2026-04-30"):
+        timeless.iv(SNAPSHOT + timedelta(days=22), 70_000.0)
+    assert surface.years_to(SNAPSHOT + timedelta(days=22)) == pytest.approx(22 / 365)
+    assert surface.years_to((SNAPSHOT + timedelta(days=22)).replace(tzinfo=None)) > 0.06
+
+
+def test_a_surface_that_was_put_together_by_hand_has_no_report(surface: Surface) -> None:
+    bare = replace(surface, fit=None, board=None, stored=None)
+    assert bare.report == ()
+    assert bare.reasons == {}
+    empty = replace(bare, active=bare.active[:0], rows=bare.rows[:0])
+    assert np.isnan(empty.delta_strike(0.1, [0.25, -0.25])).all()
+    with pytest.raises(QuantError, match="the surface of BTC has no fitted expiry"):
+        empty.smiles([0.1])
 
 
 def test_a_board_in_a_notebook_says_what_it_holds(board: Board, surface: Surface) -> None:
