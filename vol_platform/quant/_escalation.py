@@ -347,7 +347,9 @@ def run(
     for attempt in range(2):
         # A warm start that does not clear up soon is worth less than a cold one.
         first_warm = warm and attempt == 0
-        for turn in range(_WARM_ROUNDS if first_warm else rounds):
+        # The last attempt may take longer: what follows moves away from the quotes.
+        allowed = rounds if attempt == 0 else rounds + rounds // 2
+        for turn in range(_WARM_ROUNDS if first_warm else allowed):
             if clean:
                 return True, spent
             steps = 24 if attempt == 1 and not warm else 8

@@ -17,7 +17,7 @@ from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._escalation import State
 from vol_platform.quant._guarantee import check_rows, essvi_target, guarantee
 from vol_platform.quant._problem import Problem, fresh_constraints, new_problem
-from vol_platform.quant._second_look import look_again
+from vol_platform.quant._second_look import look_again, mean_miss
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._start import ESSVI, PRIOR, RICH, SHIFTED
 from vol_platform.quant.errors import QuantError
@@ -216,6 +216,21 @@ def _problem_of(
     )  # fmt: skip
 
 
+def _from_chain(
+    target: FloatArray, problem: Problem, classes: IntArray, config: SurfaceConfig
+) -> Calibration:
+    """Calibration, to be run, of plain SVI slices that begin at a free chain and lean on it.
+
+    Where quotes cover less than a standard deviation they say nothing about the wings, which then
+    cross in ways that no escalation mends.
+    """
+    fresh = fresh_constraints(problem)._replace(template=target[:, :5])
+    return Calibration.of(
+        np.zeros_like(target), fresh, np.maximum(classes, PRIOR),
+        np.full(classes.size, COLD), config.roughness, False, config.rounds,
+    )  # fmt: skip
+
+
 def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceConfig) -> ChainFit:
     """Fit every expiry the board allows; see `vol_platform.quant.surface.calibrate`."""
     if not isinstance(board, Board):
@@ -276,10 +291,18 @@ def fit_chain(board: Board, previous: PreviousSurface | None, config: SurfaceCon
                 clean = calibration.run()
             if clean:
                 calibration = look_again(calibration)
+            else:
+                target = essvi_target(problem)
+                blended = guarantee(calibration.rows, target)
+                plain = _from_chain(target, problem, classes, config)
+                clean = plain.run() and bool(
+                    mean_miss(plain.rows, problem).sum() < mean_miss(blended[0], problem).sum()
+                )
+                calibration = plain if clean else calibration
             problem, state, steps = calibration.problem, calibration.state, calibration.steps
             rows, g_minimum, gap_minimum = state.rows, state.g_minimum, state.gap_minimum
             if not clean:
-                rows, repaired, g_minimum, gap_minimum = guarantee(rows, essvi_target(problem))
+                rows, repaired, g_minimum, gap_minimum = blended
         else:
             rows = essvi_target(problem, config.model)
             g_minimum, gap_minimum = check_rows(rows)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from vol_platform.quant import black76, implied
+from vol_platform.quant import black76, implied, ssvi
 from vol_platform.simulator.board import board_at
 from vol_platform.simulator.market import Market
 from vol_platform.simulator.quotes import option_quotes
@@ -68,22 +68,27 @@ def _priced(
     *,
     forward: FloatArray | None = None,
     years: FloatArray | None = None,
-    vol: Callable[[FloatArray], FloatArray] = lambda vol: vol,
+    vol: Callable[[FloatArray, FloatArray], FloatArray] = lambda vol, _: vol,
 ) -> pl.DataFrame:
-    """Quote every option again at its own volatilities, changed, in whole ticks."""
+    """Quote every option again in whole ticks, at volatilities changed by `vol(side, mid)`."""
     prior, strike, tick = (_column(rows, name) for name in ("prior", "strike", "tick_size"))
     before = _column(rows, "expiry_years")
     is_call = rows["is_call"].to_numpy()
     later = prior if forward is None else forward
     left = before if years is None else years
     inverse = bool(rows["is_inverse"][0])
+    found = {
+        name: implied.implied_vol(
+            _column(rows, name) * (prior if inverse else 1.0), prior, strike, before, is_call
+        )
+        for name in ("bid_price", "ask_price")
+    }
+    bid, ask = found.values()
+    mid = np.where(np.isfinite(bid + ask), 0.5 * (bid + ask), np.where(np.isfinite(bid), bid, ask))
     sides = {}
     for name, rounded in (("bid_price", np.floor), ("ask_price", np.ceil)):
-        price = _column(rows, name) * (prior if inverse else 1.0)
-        found = implied.implied_vol(price, prior, strike, before, is_call)
-        value = black76.price(later, strike, left, vol(found), is_call)
-        value = value / (later if inverse else 1.0)
-        value = rounded(value / tick) * tick
+        value = black76.price(later, strike, left, vol(found[name], mid), is_call)
+        value = rounded(value / (later if inverse else 1.0) / tick) * tick
         sides[name] = np.where(value > 0, value, np.nan)
     return rows.with_columns(
         pl.Series("bid_price", sides["bid_price"]),
@@ -122,19 +127,21 @@ def moved_by_ticks(rows: pl.DataFrame, generator: np.random.Generator) -> pl.Dat
 def a_crash(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame:
     """Volatilities of 150 to 300 % in front, a steep put skew, quotes several times as wide.
 
-    Forward variance falls from the short to the long level, so that variance still rises with time.
+    The smiles are power-law SSVI, and forward variance falls from the short to the long level, so
+    that the true surface is free of arbitrage.
     """
     years = np.maximum(_column(rows, "expiry_years"), 1e-6)
     short, long = generator.uniform(1.5, 3.0), generator.uniform(0.6, 1.0)
-    tau = generator.uniform(0.02, 0.3)
-    w = long**2 * years + (short**2 - long**2) * tau * (1.0 - np.exp(-years / tau))
-    level = np.sqrt(w / years) / generator.uniform(0.4, 0.6)
+    tau, rho = generator.uniform(0.02, 0.3), generator.uniform(-0.6, -0.1)
+    theta = long**2 * years + (short**2 - long**2) * tau * (1.0 - np.exp(-years / tau))
     k = np.log(_column(rows, "strike") / _column(rows, "prior"))
-    tilt = np.exp(-generator.uniform(0.0, 0.15) * np.clip(k / np.sqrt(w), -2.0, 2.0))
-    moved = _priced(rows, vol=lambda vol: np.clip(vol * level * tilt, 0.05, 8.0))
-    widen = generator.uniform(0.0, 0.25)
-    return moved.with_columns(
-        pl.col("bid_price") * (1.0 - widen), pl.col("ask_price") * (1.0 + widen)
+    phi = ssvi.power_law_phi(theta, generator.uniform(0.6, 0.98) * 2.0 / (1.0 - rho), 0.5)
+    true = np.sqrt(ssvi.total_variance(k, theta, rho, phi) / years)
+    wider = np.sqrt(theta / years) / 0.5 * generator.uniform(0.7, 1.5)
+    noise = generator.uniform(-0.5, 0.5, rows.height)
+    return _priced(
+        rows,
+        vol=lambda vol, mid: np.maximum(true + (vol - mid + noise * abs(vol - mid)) * wider, 0.05),
     )
 
 
@@ -172,7 +179,7 @@ def torn(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame:
     """Part of the rows is of another moment: forward off by up to 3 %, volatility by a fifth."""
     shift, factor = np.exp(generator.uniform(-0.03, 0.03)), generator.uniform(0.8, 1.25)
     prior = _column(rows, "prior")
-    moved = _priced(rows, forward=prior * shift, vol=lambda vol: vol * factor)
+    moved = _priced(rows, forward=prior * shift, vol=lambda vol, _: vol * factor)
     pick = pl.Series(generator.random(rows.height) < generator.uniform(0.05, 0.95))
     return rows.with_columns(
         pl.when(pick).then(moved[name]).otherwise(pl.col(name)).alias(name)
@@ -184,7 +191,7 @@ def an_event(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame
     """Make volatilities jump from expiry to expiry: variance that falls with time."""
     jump = {at: generator.uniform(0.5, 1.8) for at in rows["expiry_ts"].unique().sort()}
     of_row = np.array([jump[at] for at in rows["expiry_ts"].to_list()])
-    return _priced(rows, vol=lambda vol: np.clip(vol * of_row, 0.02, 6.0))
+    return _priced(rows, vol=lambda vol, _: np.clip(vol * of_row, 0.02, 6.0))
 
 
 def one_sided(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame:
@@ -200,7 +207,7 @@ def one_sided(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFram
 def very_calm(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame:
     """Shrink every volatility to a tenth to a half."""
     factor = generator.uniform(0.1, 0.5)
-    return _priced(rows, vol=lambda vol: np.maximum(vol * factor, 0.01))
+    return _priced(rows, vol=lambda vol, _: np.maximum(vol * factor, 0.01))
 
 
 def linear(rows: pl.DataFrame, generator: np.random.Generator) -> pl.DataFrame:

@@ -46,13 +46,22 @@ def test_a_hard_market_has_a_free_surface_cold_and_warm(market: str, currency: s
 
 
 @pytest.mark.parametrize(
-    "market", ["as_it_is", "linear", "another_coin", "minutes_to_settlement", "one_sided"]
+    "market",
+    ["as_it_is", "linear", "another_coin", "minutes_to_settlement", "one_sided"],
 )
 def test_what_is_still_a_market_is_met_as_well_as_the_recorded_ones(market: str) -> None:
     figures = pool([judged(market, currency, seed=7) for currency in CURRENCIES])
     assert figures["in_spread_pooled"] >= 0.97
     assert figures["retained_pooled"] >= 0.95
     assert figures["repaired_slices"] == 0
+
+
+def test_a_crash_is_met_although_its_quotes_say_nothing_about_the_wings() -> None:
+    reports = [judged("a_crash", currency, seed) for currency in CURRENCIES for seed in (7, 8)]
+    figures = pool(reports)
+    assert figures["in_spread_pooled"] >= 0.97
+    assert figures["in_spread_worst"] >= 0.92
+    assert figures["retained_pooled"] >= 0.95
 
 
 def test_a_board_of_handfuls_is_met_by_the_shape_that_its_quotes_have_in_common() -> None:
