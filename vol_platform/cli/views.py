@@ -149,7 +149,13 @@ def atm(
     source, rows = _surface_rows(_client(), currency, _moment(at))
     fitted = Surface.from_frame(rows)
     vol = term_structure.constant_maturity(fitted, days)
-    print(f"{_heading(currency, source, rows)}: {days:g} days {100 * vol.item():.2f} %")
+    listed = 365.0 * fitted.expiry_years[fitted.active]
+    beyond = (
+        ""
+        if listed.min() <= days <= listed.max()
+        else f" (extrapolated: the fitted expiries have {listed.min():.1f} to {listed.max():.1f})"
+    )
+    print(f"{_heading(currency, source, rows)}: {days:g} days {100 * vol.item():.2f} %{beyond}")
 
 
 def greeks(

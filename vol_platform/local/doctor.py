@@ -159,7 +159,11 @@ def _stack(state: StackState) -> Item:
         return Item(
             "stack", "problem", ", ".join(bad), "see its log under the data directory, logs/"
         )
-    return Item("stack", "ok", f"{len(state.parts)} parts, exchange {state.exchange}")
+    return Item(
+        "stack",
+        "ok",
+        f"{len(state.parts)} parts, exchange {state.exchange}, database {state.database}",
+    )
 
 
 def _try(name: str, look: Callable[[], str], cure: str) -> Item:

@@ -16,17 +16,22 @@ from vol_platform.settings import Settings
 
 __all__ = ["print_status"]
 
-# What is counted, and the newest time in it.
+_FIRST_YEAR = 2000
+_ONE_DAY = 86_400.0
+
+# What is counted, and the newest time of all: it tells since when nothing came.  A plain maximum of
+# the column that a table is partitioned by is kept by the engine, however long the table is.
 _FRESHNESS = (
     (
         "quotes, last minute",
-        """SELECT count() AS rows, max(exchange_ts) AS newest FROM options_quotes
-        WHERE exchange_ts > now64(3) - INTERVAL 1 MINUTE""",
+        """SELECT count() AS rows, (SELECT max(exchange_ts) FROM options_quotes) AS newest
+        FROM options_quotes WHERE exchange_ts > now64(3) - INTERVAL 1 MINUTE""",
     ),
     (
         "live surfaces, last minute",
-        """SELECT uniqExact(computed_ts) AS rows, max(computed_ts) AS newest FROM live_surfaces
-        WHERE computed_ts > now64(3) - INTERVAL 1 MINUTE""",
+        """SELECT uniqExact(computed_ts) AS rows,
+        (SELECT max(computed_ts) FROM live_surfaces) AS newest
+        FROM live_surfaces WHERE computed_ts > now64(3) - INTERVAL 1 MINUTE""",
     ),
     (
         "record, snapshots",
@@ -78,7 +83,7 @@ def _freshness_table(settings: Settings) -> Table:
     try:
         for name, sql in _FRESHNESS:
             rows, newest = frame(client, sql).row(0)
-            table.add_row(name, f"{rows:,}", _age(newest) if rows else "")
+            table.add_row(name, f"{rows:,}", _age(newest))
     except StoreError as error:
         table.add_row("store", "", str(error))
     finally:
@@ -87,5 +92,11 @@ def _freshness_table(settings: Settings) -> Table:
 
 
 def _age(newest: datetime) -> str:
+    """Say how old a time is; nothing of the zero time that an empty table has."""
     moment = newest if newest.tzinfo else newest.replace(tzinfo=UTC)
-    return f"{moment:%H:%M:%S}, {(utc_now() - moment).total_seconds():.1f} s ago"
+    seconds = (utc_now() - moment).total_seconds()
+    if moment.year < _FIRST_YEAR:
+        return ""
+    if seconds < _ONE_DAY:
+        return f"{moment:%H:%M:%S}, {seconds:.1f} s ago"
+    return f"{moment:%Y-%m-%d %H:%M:%S}, {seconds / _ONE_DAY:.1f} days ago"

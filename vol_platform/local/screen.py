@@ -40,9 +40,15 @@ def part_table(states: list[PartState], purposes: dict[str, str], now: float) ->
             "" if state.pid is None else str(state.pid),
             _duration(now - state.since) if state.since else "",
             str(state.restarts) if state.restarts else "",
-            purposes.get(state.name, "") if state.status in ("ready", "waiting") else state.detail,
+            _remark(state, purposes),
         )
     return table
+
+
+def _remark(state: PartState, purposes: dict[str, str]) -> str:
+    if state.status in ("ready", "waiting"):
+        return purposes.get(state.name, "")
+    return "" if state.detail == state.status else state.detail
 
 
 def _duration(seconds: float) -> str:
