@@ -11,6 +11,7 @@ from vol_platform.record.archive_assets import (
 )
 from vol_platform.record.assets import record_assets
 from vol_platform.record.automation import automation_sensor
+from vol_platform.record.daily_summary import summary_job, summary_schedule
 from vol_platform.record.expiry_sensor import expiry_sensor
 from vol_platform.record.feed_checks import feed_checks, feed_sensor
 from vol_platform.record.freshness import with_freshness
@@ -48,6 +49,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         *whole.check_keys,
         *(key for check in checks for key in check.check_keys),
     ]
+    summary = summary_job(watched)
     return dg.Definitions(
         assets=dg.map_asset_specs(
             with_freshness, [*raw_assets(partitions), record, models, whole, archive]
@@ -57,6 +59,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             maintenance,
             history,
             archiving,
+            summary,
             dg.define_asset_job(
                 "record_hours",
                 selection=hourly_selection(),
@@ -68,6 +71,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             maintenance_schedule(maintenance),
             history_schedule(history),
             archive_schedule(settings, archiving),
+            summary_schedule(summary),
         ],
         sensors=[
             automation_sensor(),

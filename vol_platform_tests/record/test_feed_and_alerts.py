@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from vol_platform.record import feed_checks
+from vol_platform.record import daily_summary, feed_checks
 from vol_platform.record.alert_sensor import alert_sensor, run_failure_alert
+from vol_platform.record.daily_summary import day_summary, summary_job
 from vol_platform.record.feed_checks import (
     feed_evaluation,
     feed_sensor,
@@ -21,9 +22,11 @@ from vol_platform.record.feed_checks import (
     segments_evaluation,
 )
 from vol_platform.record.raw_assets import raw_key
+from vol_platform.record.run import materialise_hours
 from vol_platform.settings import Settings, TelegramSettings
 from vol_platform.store.client import connect
 from vol_platform_tests.derivations.boards import EXPIRIES
+from vol_platform_tests.record.market import insert_market
 from vol_platform_tests.record.ticks import HOUR, close_hour, insert_board
 
 FRESH = dg.AssetCheckKey(raw_key("options_quotes"), "fresh")
@@ -275,3 +278,34 @@ def test_the_feed_check_can_be_run_by_hand(
     outcomes = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     # The clock of this test is the real one, so the recorded board is long silent.
     assert outcomes == {"fresh": False, "rows_match_ingest": True, "rows_match_segments": True}
+
+
+def test_the_summary_of_a_day_is_sent_with_its_figures(
+    database: Settings,
+    instance: dg.DagsterInstance,
+    telegram: Settings,
+    bot: BotApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert_market(database, [HOUR, HOUR + timedelta(minutes=1)])
+    assert not materialise_hours(database, [HOUR], with_models=True).failed
+    tell(instance, passed=False)
+    monkeypatch.setattr(daily_summary, "utc_now", lambda: HOUR + timedelta(days=1))
+    settings = database.model_copy(update={"telegram": telegram.telegram})
+    result = summary_job([FRESH]).execute_in_process(
+        instance=instance, resources={"settings": settings}
+    )
+    assert result.success
+    (message,) = bot.messages
+    assert f"Summary of {HOUR:%Y-%m-%d}" in message
+    assert "BTC: 2 of 1440 snapshots; 0 of 6 expiries refused, 0 repaired; gaps 0 s" in message
+    assert "30-day index" in message
+    assert "1 checks fail: raw/options_quotes/fresh" in message
+
+
+def test_a_day_without_an_hour_is_told_as_such(database: Settings) -> None:
+    with connect(database) as client:
+        summary = day_summary(client, date(2020, 1, 1), [])
+    assert summary.severity == "warning"
+    assert "no hour of the day was published" in summary.text
+    assert "checks pass" in summary.text
