@@ -86,10 +86,10 @@ def restore(
 ) -> None:
     """Put archived days back into the store; every checksum must agree."""
     from vol_platform.local.running import settings_of_running_stack
-    from vol_platform.store.archive import restore_day
     from vol_platform.store.client import connect
     from vol_platform.store.migrate import migrate
     from vol_platform.store.object_store import Bucket
+    from vol_platform.store.restore import restore_day
 
     settings = settings_of_running_stack()
     migrate(settings)

@@ -45,6 +45,8 @@ def FINALISE(record: RecordSettings) -> dg.AutomationCondition[dg.AssetKey]:  # 
         )
         & ((dg.AutomationCondition.newly_missing() | updated).since_last_handled() | first_look)
         & ~missing
+        # A run tells of its assets one after another: a reader of two of them waits for both.
+        & ~dg.AutomationCondition.any_deps_in_progress().allow(hourly)
         & ~dg.AutomationCondition.in_progress()
     ).with_label("finalise closed hours")
 

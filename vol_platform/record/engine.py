@@ -23,7 +23,7 @@ from vol_platform.errors import StoreError
 from vol_platform.record.frames import LOADED, context_of, read_derived, read_loaded, read_raw
 from vol_platform.record.partitions import start_of_hour
 from vol_platform.settings import Settings
-from vol_platform.store.client import connect
+from vol_platform.store.client import connect, with_retries
 from vol_platform.store.day_publication import DayPublication, Lineage, PublishedHour
 
 __all__ = ["DerivationResult", "HourChecks", "materialise", "parameters_hash"]
@@ -31,6 +31,8 @@ __all__ = ["DerivationResult", "HourChecks", "materialise", "parameters_hash"]
 _RAW = ("chain", "futures", "index")
 _HOURS_OF_AN_INSERT = 4
 """An insert costs as much as a second of rows: a file for every column, a part to be merged."""
+_ATTEMPTS_A_DAY = 3
+_PATIENCE_SECONDS = 3600.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -195,7 +197,28 @@ def _materialise_day(
     run_id: str,
     progress: Callable[[datetime], None] = _nobody_asks,
 ) -> dict[str, _Told]:
-    """Derive and publish hours of one day.
+    """Derive and publish hours of one day; a day that the database broke off is begun again.
+
+    So a moment's trouble costs a run of a month one day and not the whole.
+    """
+
+    def once() -> dict[str, _Told]:
+        return _publish_day(settings, hours, names, run_id, progress)
+
+    try:
+        return with_retries(once, attempts=_ATTEMPTS_A_DAY, timeout=_PATIENCE_SECONDS)
+    except ClickHouseError as error:
+        raise StoreError(f"hours of {hours[0]:%Y-%m-%d} were not published: {error}") from error
+
+
+def _publish_day(
+    settings: Settings,
+    hours: Sequence[datetime],
+    names: frozenset[str] | None,
+    run_id: str,
+    progress: Callable[[datetime], None],
+) -> dict[str, _Told]:
+    """Derive and publish hours of one day, or raise what ClickHouse says.
 
     While an hour is derived the next one is read and the ones before are sent to staging, a few at
     a time; so memory holds the same few hours however many are published together.
@@ -203,41 +226,35 @@ def _materialise_day(
     context = context_of(settings)
     wanted = _wanted(names)
     told = {one.name: _Told({}, {}, {}, None) for one in wanted}
-    try:
-        with connect(settings) as client, ExitStack() as opened:
-            lineages = {
-                one.name: Lineage(run_id, one.code_version, parameters_hash(context))
-                for one in wanted
-            }
-            staged = {
-                one.name: opened.enter_context(
-                    DayPublication(client, one.table, hours[0].replace(hour=0))
-                )
-                for one in wanted
-            }
-            with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-                inputs = reader.submit(_inputs, client, hours[0], context, wanted)
-                sent: Future[None] | None = None
-                waiting: list[tuple[datetime, dict[str, pl.DataFrame]]] = []
-                for hour, following in zip_longest(hours, hours[1:]):
-                    known = inputs.result()
-                    if following is not None:
-                        inputs = reader.submit(_inputs, client, following, context, wanted)
-                    waiting.append((hour, _derive_hour(known, hour, context, wanted, told)))
-                    if len(waiting) == _HOURS_OF_AN_INSERT or following is None:
-                        if sent is not None:
-                            sent.result()
-                        sent = writer.submit(_send, staged, lineages, waiting)
-                        waiting = []
-                    progress(hour)
-                if sent is not None:
-                    sent.result()
-            for name, publication in staged.items():
-                told[name].published = {
-                    done.hour: done for done in publication.publish(lineages[name])
-                }
-    except ClickHouseError as error:
-        raise StoreError(f"hours of {hours[0]:%Y-%m-%d} were not published: {error}") from error
+    with connect(settings) as client, ExitStack() as opened:
+        lineages = {
+            one.name: Lineage(run_id, one.code_version, parameters_hash(context)) for one in wanted
+        }
+        staged = {
+            one.name: opened.enter_context(
+                DayPublication(client, one.table, hours[0].replace(hour=0))
+            )
+            for one in wanted
+        }
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            inputs = reader.submit(_inputs, client, hours[0], context, wanted)
+            sent: Future[None] | None = None
+            waiting: list[tuple[datetime, dict[str, pl.DataFrame]]] = []
+            for hour, following in zip_longest(hours, hours[1:]):
+                known = inputs.result()
+                if following is not None:
+                    inputs = reader.submit(_inputs, client, following, context, wanted)
+                waiting.append((hour, _derive_hour(known, hour, context, wanted, told)))
+                if len(waiting) == _HOURS_OF_AN_INSERT or following is None:
+                    if sent is not None:
+                        sent.result()
+                    sent = writer.submit(_send, staged, lineages, waiting)
+                    waiting = []
+                progress(hour)
+            if sent is not None:
+                sent.result()
+        for name, publication in staged.items():
+            told[name].published = {done.hour: done for done in publication.publish(lineages[name])}
     return told
 
 

@@ -87,13 +87,12 @@ def materialise_hours(
         A failed hour does not stop the others.
     """
     partitions = hourly_partitions(settings.record)
-    done = 0
+    done: set[datetime] = set()  # a day that is begun again tells its hours again
 
-    def hour_is_done(hour: datetime) -> None:  # noqa: ARG001 - the engine says which
-        nonlocal done
-        done += 1
+    def hour_is_done(hour: datetime) -> None:
+        done.add(hour)
         if progress is not None:
-            progress(done, len(wanted))
+            progress(len(done), len(wanted))
 
     assets = record_assets(settings, partitions, hour_is_done)
     selection: dg.AssetSelection = (

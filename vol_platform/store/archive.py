@@ -1,4 +1,4 @@
-"""Raw rows to Parquet on S3, day by day, and back.
+"""Raw rows to Parquet on S3, day by day.
 
 A day is a set of objects and a manifest.  Each object is uploaded, downloaded again, compared byte
 for byte (SHA-256) and loaded into a scratch table whose rows must be those of the source; only when
@@ -8,12 +8,8 @@ names, and the next archive of the day removes them.
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,125 +19,21 @@ from clickhouse_connect.driver.client import Client
 
 from vol_platform.clock import Clock, utc_now
 from vol_platform.errors import ArchiveError
-from vol_platform.store.archive_manifest import (
-    RAW_FRAMES,
-    Manifest,
-    Part,
-    manifest_key,
-    read_manifest,
+from vol_platform.store.archive_manifest import RAW_FRAMES, Manifest, Part, manifest_key
+from vol_platform.store.archive_tables import (
+    ARCHIVED,
+    ArchivedTable,
+    bounds,
+    final,
+    load_parquet,
+    scratch_table,
+    selection,
+    table_rows,
 )
 from vol_platform.store.client import insert_frame
 from vol_platform.store.object_store import Bucket, sha256_of
 
-__all__ = ["ARCHIVED", "ArchivedTable", "archive_day", "day_contents", "restore_day", "table_rows"]
-
-
-@dataclass(frozen=True)
-class ArchivedTable:
-    """A table of the archive.
-
-    Attributes
-    ----------
-    name
-        Table.
-    time
-        Column that says which day a row belongs to.
-    until
-        The day's part holds every row up to the end of the day: small tables that any day needs.
-    """
-
-    name: str
-    time: str
-    until: bool = False
-
-
-ARCHIVED = (
-    ArchivedTable("options_metadata", "seen_ts", until=True),
-    ArchivedTable("instrument_versions", "first_seen_ts", until=True),
-    ArchivedTable("options_quotes", "exchange_ts"),
-    ArchivedTable("futures_prices", "exchange_ts"),
-    ArchivedTable("spot_prices", "exchange_ts"),
-    ArchivedTable("volatility_index", "exchange_ts"),
-    ArchivedTable("trades", "exchange_ts"),
-    ArchivedTable("order_books", "exchange_ts"),
-    ArchivedTable("mark_prices", "exchange_ts"),
-    ArchivedTable("perpetual_interest", "exchange_ts"),
-    ArchivedTable("candles", "exchange_ts"),
-    ArchivedTable("volatility_index_candles", "exchange_ts"),
-    ArchivedTable("funding_rates", "exchange_ts"),
-    ArchivedTable("delivery_prices", "exchange_ts"),
-    ArchivedTable("history_progress", "updated_ts"),
-    ArchivedTable("ingest_gaps", "from_ts"),
-    ArchivedTable("dead_letters", "received_ts"),
-    ArchivedTable("ingest_segments", "first_received_ts"),
-    ArchivedTable("ingest_hours", "hour_ts"),
-    ArchivedTable("rate_quotes", "loaded_ts", until=True),
-    ArchivedTable("positions", "loaded_ts", until=True),
-)
-
-
-def _selection(table: ArchivedTable) -> str:
-    lower = "1" if table.until else f"{table.time} >= {{day:DateTime('UTC')}}"
-    return f"{lower} AND {table.time} < {{next:DateTime('UTC')}}"
-
-
-def _bounds(day: date) -> dict[str, datetime]:
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return {"day": start, "next": start + timedelta(days=1)}
-
-
-def _final(client: Client, table: str) -> str:
-    engine, sorting_key = client.query(
-        "SELECT engine, sorting_key FROM system.tables "
-        "WHERE database = currentDatabase() AND name = {table:String}",
-        parameters={"table": table},
-    ).result_rows[0]
-    return "FINAL" if sorting_key and ("Replacing" in engine or "Aggregating" in engine) else ""
-
-
-def table_rows(client: Client, table: ArchivedTable, day: date) -> tuple[int, int]:
-    """Return how many rows a table holds of a day, and their order-independent hash, each row once.
-
-    Parameters
-    ----------
-    client
-        A clickhouse-connect client.
-    table
-        One of `ARCHIVED`.
-    day
-        UTC day.
-    """
-    found = client.query(
-        f"SELECT count(), sum(cityHash64(tuple(*))) FROM {table.name} {_final(client, table.name)} "  # noqa: S608 - names of our own list
-        f"WHERE {_selection(table)}",
-        parameters=_bounds(day),
-    ).result_rows[0]
-    return int(found[0]), int(found[1])
-
-
-def day_contents(client: Client, day: date) -> dict[str, tuple[int, int]]:
-    """Return rows and hash of every archived table of a day, those without rows left out."""
-    contents = {table.name: table_rows(client, table, day) for table in ARCHIVED}
-    return {name: found for name, found in contents.items() if found[0]}
-
-
-@contextmanager
-def _scratch_table(client: Client, table: str) -> Iterator[str]:
-    """Give an empty table with the columns of `table` that nothing reads or feeds."""
-    name = f"{table}__archive_{secrets.token_hex(4)}"
-    client.command(f"CREATE TABLE {name} AS {table} ENGINE = MergeTree ORDER BY tuple()")
-    try:
-        yield name
-    finally:
-        client.command(f"DROP TABLE IF EXISTS {name} SYNC")
-
-
-def _load(client: Client, table: str, path: Path) -> tuple[int, int]:
-    """Insert a Parquet file; return rows and hash of the table."""
-    with path.open("rb") as file:
-        client.raw_insert(table, insert_block=file, fmt="Parquet")
-    found = client.query(f"SELECT count(), sum(cityHash64(tuple(*))) FROM {table}").result_rows[0]  # noqa: S608 - the name of a table
-    return int(found[0]), int(found[1])
+__all__ = ["archive_day"]
 
 
 def archive_day(
@@ -209,21 +101,21 @@ def _archive_table(
         return None
     path = folder / f"{table.name}.parquet"
     query = (
-        f"SELECT * FROM {table.name} {_final(client, table.name)} WHERE {_selection(table)} "  # noqa: S608 - names of our own list
+        f"SELECT * FROM {table.name} {final(client, table.name)} WHERE {selection(table)} "  # noqa: S608 - names of our own list
         "ORDER BY ALL"
     )
     settings = {"output_format_parquet_compression_method": "zstd"}
     stream = cast(
         "BinaryIO",
-        client.raw_stream(query, parameters=_bounds(day), settings=settings, fmt="Parquet"),
+        client.raw_stream(query, parameters=bounds(day), settings=settings, fmt="Parquet"),
     )
     with stream, path.open("wb") as file:
         shutil.copyfileobj(stream, file, 1 << 20)
     digest = sha256_of(path)
     key = f"{database}/{table.name}/day={day.isoformat()}/{digest[:32]}.parquet"
     _put_and_compare(bucket, key, path, digest)
-    with _scratch_table(client, table.name) as scratch:
-        if _load(client, scratch, path) != (rows, checksum):
+    with scratch_table(client, table.name) as scratch:
+        if load_parquet(client, scratch, path) != (rows, checksum):
             msg = (
                 f"{key} does not hold the {rows} rows of {table.name}; rows of {day.isoformat()} "
                 "may still be arriving, archive the day again"
@@ -231,8 +123,8 @@ def _archive_table(
             raise ArchiveError(msg)
     first, last = client.query(
         f"SELECT toString(min({table.time})), toString(max({table.time})) FROM {table.name} "  # noqa: S608 - names of our own list
-        f"WHERE {_selection(table)}",
-        parameters=_bounds(day),
+        f"WHERE {selection(table)}",
+        parameters=bounds(day),
     ).result_rows[0]
     size = path.stat().st_size
     path.unlink()
@@ -314,99 +206,3 @@ def _remember(client: Client, manifest: Manifest, now: datetime) -> None:
 
 def _instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def restore_day(
-    client: Client,
-    bucket: Bucket,
-    day: date,
-    *,
-    database: str | None = None,
-    frames: Path | None = None,
-    tables: Sequence[str] | None = None,
-) -> Manifest:
-    """Put a day of the archive back into the store.
-
-    The rows go through the tables' own inserts, so that state views follow.  Restoring twice, or on
-    after an interruption, changes nothing more.
-
-    Parameters
-    ----------
-    client
-        A clickhouse-connect client of a migrated database.
-    bucket
-        Where from.
-    day
-        UTC day.
-    database
-        Database that was archived; None is that of the client.
-    frames
-        Folder that gets the raw frames; None leaves them.
-    tables
-        Names; None restores all.
-
-    Returns
-    -------
-    Manifest
-        What was restored.
-
-    Raises
-    ------
-    ArchiveError
-        The day is not archived, an object is damaged, or the store holds other rows of the day.
-    """
-    manifest = read_manifest(bucket, database or str(client.database), day)
-    if manifest is None:
-        msg = f"{day.isoformat()} of {database or client.database} is not in the archive"
-        raise ArchiveError(msg)
-    known = {table.name: table for table in ARCHIVED}
-    with tempfile.TemporaryDirectory(prefix="vol-restore-") as folder:
-        for part in manifest.parts:
-            path = Path(folder) / "part"
-            if part.table == RAW_FRAMES:
-                if frames is not None:
-                    frames.mkdir(parents=True, exist_ok=True)
-                    _fetch(bucket, part, path)
-                    path.replace(frames / _frame_name(part))
-            elif tables is None or part.table in tables:
-                _fetch(bucket, part, path)
-                _restore_table(client, known[part.table], part, day, path)
-    return manifest
-
-
-def _frame_name(part: Part) -> str:
-    """Return the file's own name: the key's without the hash."""
-    stem, _, suffix = part.key.rpartition("/")[2].rpartition(".")
-    return f"{stem.rpartition('.')[0]}.{suffix}"
-
-
-def _fetch(bucket: Bucket, part: Part, path: Path) -> None:
-    bucket.get(part.key, path)
-    found = sha256_of(path)
-    if found != part.sha256:
-        msg = f"{part.key} has SHA-256 {found}, its manifest says {part.sha256}; it is damaged"
-        raise ArchiveError(msg)
-
-
-def _restore_table(client: Client, table: ArchivedTable, part: Part, day: date, path: Path) -> None:
-    name = table.name
-    with _scratch_table(client, name) as scratch:
-        if _load(client, scratch, path) != (part.rows, part.content_checksum):
-            msg = f"{part.key} does not hold the {part.rows} rows of its manifest; it is damaged"
-            raise ArchiveError(msg)
-        # What is there already stays: an equal row is written once, also where no engine merges it.
-        client.command(
-            f"INSERT INTO {name} SELECT * FROM {scratch} WHERE cityHash64(tuple(*)) NOT IN "  # noqa: S608 - names of our own list
-            f"(SELECT cityHash64(tuple(*)) FROM {name} WHERE {_selection(table)})",
-            parameters=_bounds(day),
-            settings={"max_insert_threads": 1},
-        )
-    rows, checksum = table_rows(client, table, day)
-    if (rows, checksum) != (part.rows, part.content_checksum) and not (
-        table.until and rows > part.rows
-    ):
-        msg = (
-            f"{name} holds {rows} rows of {day.isoformat()}, the archive {part.rows}: the store "
-            "held other rows of that day; restore into an empty database to compare"
-        )
-        raise ArchiveError(msg)

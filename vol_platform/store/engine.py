@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import re
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from chdb._exceptions import ChdbError
 
 from vol_platform.clock import monotonic_seconds
 from vol_platform.store.engine_errors import EngineError, engine_error
-from vol_platform.store.statement import Statement
+from vol_platform.store.engine_request import ExternalTable, Outcome, Request, quote, quote_name
 
-__all__ = ["Engine", "ExternalTable", "Outcome", "Request", "new_query_id"]
+__all__ = ["Engine"]
 
 # A setting without effect here (it names a queue of NATS or Redis table engines).  It is shown in
 # system.processes, which lets the interface find and stop the query of one request: the engine
@@ -42,63 +41,11 @@ _OUTFILE = "INTO OUTFILE '/dev/fd/{descriptor}' APPEND COMPRESSION 'none' FORMAT
 
 
 @dataclass(slots=True)
-class ExternalTable:
-    """External data of one request: a temporary table's name, columns, format and bytes."""
-
-    name: str
-    structure: str
-    format: str
-    data: bytes
-
-
-@dataclass(slots=True)
-class Request:
-    """What the interface asks of the engine."""
-
-    statement: Statement
-    text: bytes
-    query_id: str
-    settings: dict[str, str] = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
-    database: str = ""
-    default_format: str = "TabSeparated"
-    session_id: str = ""
-    session_timeout_seconds: float = 60.0
-    session_must_exist: bool = False
-    read_only: bool = False
-    external: tuple[ExternalTable, ...] = ()
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the engine counted for one request."""
-
-    read_rows: int = 0
-    read_bytes: int = 0
-    written_rows: int = 0
-    written_bytes: int = 0
-    result_rows: int = 0
-    elapsed_nanoseconds: int = 0
-    has_result: bool = True
-    """False for a statement that answers nothing (CREATE); a SELECT of no rows has a result."""
-
-
-@dataclass(slots=True)
 class _Session:
     connection: Any
     lock: threading.Lock
     timeout_seconds: float
     expires: float
-
-
-def quote(value: str) -> str:
-    """Return `value` as a string literal of the engine's SQL."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def quote_name(name: str) -> str:
-    """Return `name` as a quoted identifier."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 class Engine:
@@ -367,11 +314,6 @@ class Engine:
             old = [name for name, session in self._sessions.items() if session.expires < now]
             for name in old:
                 self._sessions.pop(name).connection.close()
-
-
-def new_query_id() -> str:
-    """Return a fresh query id."""
-    return str(uuid.uuid4())
 
 
 def _read_only() -> EngineError:

@@ -24,8 +24,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
 
 from vol_platform.store.compression import Encoder, choose_encoding, encoder
-from vol_platform.store.engine import Engine, Outcome, Request
+from vol_platform.store.engine import Engine
 from vol_platform.store.engine_errors import EngineError, http_status
+from vol_platform.store.engine_request import Outcome, Request
 from vol_platform.store.pipe import ResultPipe
 from vol_platform.store.request_reader import Body, read_request
 

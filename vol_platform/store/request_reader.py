@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from vol_platform.store.compression import Decoder, decoder
-from vol_platform.store.engine import ExternalTable, Request, new_query_id
 from vol_platform.store.engine_errors import EngineError
+from vol_platform.store.engine_request import ExternalTable, Request, new_query_id
 from vol_platform.store.statement import Statement, read_first_word, read_statement
 
 __all__ = ["Body", "read_request"]

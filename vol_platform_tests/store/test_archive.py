@@ -16,11 +16,13 @@ from vol_platform.derivations.registry import REGISTRY
 from vol_platform.errors import ArchiveError
 from vol_platform.record.engine import materialise
 from vol_platform.settings import S3Settings, Settings
-from vol_platform.store import archive
-from vol_platform.store.archive import ARCHIVED, archive_day, day_contents, restore_day
+from vol_platform.store import restore
+from vol_platform.store.archive import archive_day
 from vol_platform.store.archive_manifest import RAW_FRAMES, archived_days, read_manifest
+from vol_platform.store.archive_tables import ARCHIVED, day_contents
 from vol_platform.store.client import connect, query_frame
 from vol_platform.store.object_store import Bucket
+from vol_platform.store.restore import restore_day
 from vol_platform.store.sql_models_tables import table_columns
 from vol_platform_tests.record.market import insert_market
 from vol_platform_tests.record.ticks import HOUR, close_hour
@@ -198,14 +200,14 @@ def test_an_interrupted_restore_goes_on_where_it_stopped(
         contents = day_contents(client, DAY)
         archive_day(client, bucket, DAY)
         wipe(market)
-        restored, count = archive._restore_table, iter(range(100))
+        restored, count = restore._restore_table, iter(range(100))
 
         def cut(*arguments: object) -> None:
             restored(*arguments)  # type: ignore[arg-type]
             if next(count) == 3:
                 raise _Power
 
-        monkeypatch.setattr(archive, "_restore_table", cut)
+        monkeypatch.setattr(restore, "_restore_table", cut)
         with pytest.raises(_Power):
             restore_day(client, bucket, DAY)
         monkeypatch.undo()
