@@ -139,8 +139,10 @@ def materialise(
         }
         try:
             for done in as_completed(running):
+                # Not kept: the answers of a month would hold thirty days of newest frames.
+                hours_of_day = running.pop(done)
                 _merge(results, done.result())
-                for hour in running[done]:
+                for hour in hours_of_day:
                     told(hour)
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -117,7 +117,7 @@ def test_the_instance_file_is_one_that_dagster_accepts(tmp_path: Path, is_local:
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["telemetry"] == {"enabled": False}
     assert config["nux"] == {"enabled": False}
-    assert config["retention"]["auto_materialize"] == {"purge_after_days": 2}
+    assert config["retention"]["auto_materialize"] == {"purge_after_days": 1}
     assert config["concurrency"]["runs"]["max_concurrent_runs"] == (1 if is_local else 2)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert type(instance.compute_log_manager).__name__ == "NoOpComputeLogManager"

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from vol_platform.record import maintenance
 from vol_platform.record.maintenance import prune_runless_events, prune_runs
 
 PARTITIONS = dg.HourlyPartitionsDefinition("2026-02-01-00:00")
@@ -28,24 +29,42 @@ def run(instance: dg.DagsterInstance, hour: str) -> str:
     return dg.materialize([table], partition_key=hour, instance=instance).run_id
 
 
-def test_runs_that_no_hour_needs_go_and_the_others_stay(instance: dg.DagsterInstance) -> None:
-    superseded = run(instance, "2026-02-01-00:00")
-    newest = run(instance, "2026-02-01-00:00")
-    other = run(instance, "2026-02-01-01:00")
-    failed = dg.materialize([broken], instance=instance, raise_on_error=False).run_id
-    assert prune_runs(instance, timedelta(seconds=-5)) == 2
-    left = {record.dagster_run.run_id for record in instance.get_run_records()}
-    assert left == {newest, other}
-    assert {superseded, failed}.isdisjoint(left)
-    held = instance.get_materialized_partitions(table.key)
-    assert held == {"2026-02-01-00:00", "2026-02-01-01:00"}
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("page", [1, 2, 200])
+def test_runs_that_no_hour_needs_go_and_the_others_keep_what_the_hours_need(
+    tmp_path: Path, on_disk: bool, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "_PAGE", page)
+    kept = (
+        dg.instance_for_test(temp_dir=str(tmp_path)) if on_disk else dg.DagsterInstance.ephemeral()
+    )
+    with kept as instance:
+        newest = run(instance, "2026-02-01-02:00")
+        superseded = run(instance, "2026-02-01-00:00")
+        second = run(instance, "2026-02-01-00:00")
+        failed = dg.materialize([broken], instance=instance, raise_on_error=False).run_id
+        third = run(instance, "2026-02-01-01:00")
+        assert prune_runs(instance, timedelta(seconds=-5)) == (2, 3)
+        left = {record.dagster_run.run_id for record in instance.get_run_records()}
+        assert left == {newest, second, third}
+        assert {superseded, failed}.isdisjoint(left)
+        hours = {f"2026-02-01-0{number}:00" for number in range(3)}
+        assert instance.get_materialized_partitions(table.key) == hours
+        assert [event.dagster_event_type for event in instance.all_logs(third)] == [
+            dg.DagsterEventType.ASSET_MATERIALIZATION
+        ]
+        assert prune_runs(instance, timedelta(seconds=-5)) == (0, 0)
+        # An hour that is computed again lets the run go that held it.
+        run(instance, "2026-02-01-01:00")
+        assert prune_runs(instance, timedelta(seconds=-5)) == (1, 1)
+        assert instance.get_materialized_partitions(table.key) == hours
 
 
 @pytest.mark.parametrize("age", [timedelta(days=1)])
 def test_young_runs_stay(instance: dg.DagsterInstance, age: timedelta) -> None:
     run(instance, "2026-02-01-00:00")
     run(instance, "2026-02-01-00:00")
-    assert prune_runs(instance, age) == 0
+    assert prune_runs(instance, age) == (0, 0)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
