@@ -16,17 +16,22 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import settings
 
 from vol_platform.settings import ClickHouseSettings, Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate
 
-# Speed is measured by benchmarks; a deadline only fails on a machine that is busy.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
-
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Let property tests take their time: speed is measured by benchmarks, on a quiet machine."""
+    # Imported here, because benchmarks and the fault table import this file before pytest begins.
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+
 
 
 @dataclass
