@@ -33,7 +33,6 @@ def pytest_configure() -> None:
     settings.load_profile("untimed")
 
 
-
 @dataclass
 class StoreProcess:
     """A running embedded store and how to reach it."""
