@@ -24,7 +24,13 @@ def instance_settings() -> dict[str, Any]:
 
 def write_dagster_home(home: Path, code_port: int) -> Path:
     """Write ``dagster.yaml`` and the workspace file; returns the path of the latter."""
-    (home / "dagster.yaml").write_text(yaml.safe_dump(instance_settings(), sort_keys=False))
+    settings = instance_settings()
+    settings["event_log_storage"] = {
+        "module": "vol_platform.local.event_log",
+        "class": "OpenEventLogStorage",
+        "config": {"base_dir": str((home / "history" / "runs").absolute())},
+    }
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     workspace = home / "workspace.yaml"
     workspace.write_text(
         yaml.safe_dump(
