@@ -143,13 +143,19 @@ def atm(
     days: Annotated[float, typer.Option(min=0.1, help="Maturity in days.")] = 30.0,
 ) -> None:
     """Print at-the-money volatility at one constant maturity, in percent."""
+    from vol_platform.errors import VolError
     from vol_platform.quant import term_structure
     from vol_platform.quant.surface import Surface
 
     source, rows = _surface_rows(_client(), currency, _moment(at))
     fitted = Surface.from_frame(rows)
+    listed = 365.0 * term_structure.expiries(fitted)
+    if not listed.size:
+        raise VolError(
+            f"no expiry of {currency} is fitted at {rows['snapshot_ts'][0]:%Y-%m-%d %H:%M} UTC; "
+            "vol surface shows the status of each, --at goes back in time"
+        )
     vol = term_structure.constant_maturity(fitted, days)
-    listed = 365.0 * fitted.expiry_years[fitted.active]
     beyond = (
         ""
         if listed.min() <= days <= listed.max()

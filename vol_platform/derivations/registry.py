@@ -112,7 +112,7 @@ REGISTRY: tuple[Derivation, ...] = (
         function=surfaces,
         columns=SURFACE_COLUMNS,
         key=("snapshot_ts", "currency", "expiry_ts"),
-        code_version="1",
+        code_version="2",
         checks=SURFACE_CHECKS,
     ),
     Derivation(

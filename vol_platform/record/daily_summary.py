@@ -63,7 +63,8 @@ def day_summary(client: Client, day: date, failing: list[str]) -> alerts.Alert:
     }
     lines = [_line(row, levels.get(row["currency"])) for row in quality]
     if not lines:
-        lines = ["no hour of the day was published; `vol backfill --missing` computes it"]
+        cure = f"vol backfill --from {day}T00 --to {day}T23 --missing"
+        lines = [f"no hour of the day was published; `{cure}` computes it"]
     lines.append(f"{len(failing)} checks fail: {', '.join(failing)}" if failing else "checks pass")
     whole = bool(quality) and all(
         row["snapshots"] >= _FEW_SNAPSHOTS * _WHOLE_DAY_SNAPSHOTS for row in quality

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from vol_platform.cli.main import app
 from vol_platform.local.ports import HOST
 from vol_platform.settings import Settings
+from vol_platform.store.client import connect
 from vol_platform_tests.conftest import REPOSITORY, finish, start_store
 
 
@@ -209,3 +210,21 @@ def test_a_surface_that_is_not_there_is_one_line_with_the_cure(
     }
     for command in (("surface",), ("term", "--at", "2026-06-05T08:00"), ("smile",), ("atm",)):
         assert "there is no surface of BTC" in one_line(vol(tmp_path, *command, **where))
+
+
+def test_a_surface_whose_every_expiry_was_refused_is_one_line_with_the_cure(
+    tmp_path: Path, database: Settings
+) -> None:
+    with connect(database) as client:
+        client.command(
+            "INSERT INTO surfaces (snapshot_ts, currency, expiry_ts, expiry_years, status, reason) "
+            "VALUES ('2026-06-05 08:00:00', 'BTC', '2026-06-26 08:00:00', 0.06, 'refused', 'quiet')"
+        )
+    where = {
+        "VOL_CLICKHOUSE__PORT": str(database.clickhouse.port),
+        "VOL_CLICKHOUSE__DATABASE": database.clickhouse.database,
+    }
+    assert "no expiry of BTC is fitted at 2026-06-05 08:00 UTC" in one_line(
+        vol(tmp_path, "atm", **where)
+    )
+    assert "refused" in vol(tmp_path, "surface", **where).stdout
