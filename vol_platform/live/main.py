@@ -12,7 +12,7 @@ import structlog
 
 from vol_platform.errors import VolError
 from vol_platform.live.view import LiveView
-from vol_platform.quant.surface import warm_up
+from vol_platform.quant import warm_up
 from vol_platform.settings import load_settings
 
 __all__ = ["main"]

@@ -35,31 +35,7 @@ def compile_kernels() -> None:
     from vol_platform import quant
 
     with _one_at_a_time(Path(quant.__file__).parent / "__pycache__"):
-        quant.warm_up()
-        _read_a_surface()
-
-
-def _read_a_surface() -> None:
-    """Call what record and live view call beside the fit: forwards, error bars, smiles, wings."""
-    import numpy as np
-
-    from vol_platform.quant import arbitrage, forwards, term_structure
-    from vol_platform.quant._board import synthetic_board
-    from vol_platform.quant.surface import calibrate
-
-    board = synthetic_board()
-    surface = calibrate(board)
-    raw = surface.report[0].raw
-    arbitrage.butterfly(np.linspace(-1.0, 1.0, 5), *raw)
-    term_structure.risk_reversal(surface, 0.25)
-    both = np.array([True, False])
-    forwards.implied_forwards(
-        *(np.zeros(2, dtype=np.int64), np.full(2, 100.0), both),
-        *(np.full(2, 0.05), np.full(2, 0.06)),
-        priors=np.array([100.0]),
-        prior_sources=["future"],
-        is_inverse=np.array([True]),
-    )
+        quant.compile_all()
 
 
 if __name__ == "__main__":

@@ -7,18 +7,23 @@ Importing the package imports nothing else; take what you need::
 
 from __future__ import annotations
 
-__all__ = ["warm_up"]
+__all__ = ["compile_all", "warm_up"]
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from disk, before the first option has to wait for it.
+    """Make ready what a live surface needs, before the first option has to wait for it.
 
     Takes well under a second when compiled code is on disk, and a minute or two when it is not.
     """
-    from vol_platform.quant import black76, greeks, implied, surface
+    from vol_platform.quant import _warm_up
 
-    forward, strike, expiry_years, vol = 60_000.0, 66_000.0, 0.1, 0.5
-    price = black76.price(forward, strike, expiry_years, vol, is_call=True)
-    implied.implied_vol(price, forward, strike, expiry_years, is_call=True)
-    greeks.greeks(forward, strike, expiry_years, vol, is_call=True)
-    surface.warm_up()
+    _warm_up.use_options()
+    _warm_up.use_surface()
+
+
+def compile_all() -> None:
+    """Compile every kernel that is not on disk yet; `warm_up` and what only the record needs."""
+    from vol_platform.quant import _warm_up
+
+    warm_up()
+    _warm_up.use_the_rest()

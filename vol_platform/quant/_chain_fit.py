@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vol_platform.quant._compile import kernel
 
-__all__ = ["APART", "INSIDE", "MINGONE", "POWER_LAW", "chain_of", "solve_chain"]
+__all__ = ["MINGONE", "POWER_LAW", "chain_of", "largest_psi", "least_growth", "solve_chain"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -24,9 +24,9 @@ IntArray = npt.NDArray[np.int64]
 POWER_LAW, MINGONE = 0, 1
 """How parameters make a chain: SSVI with the power law, or Mingone's box of eSSVI chains."""
 
-INSIDE = 0.995
+_INSIDE = 0.995
 """Every cap is used up to this part only, so that rounding cannot cross it."""
-APART = 1.00001
+_APART = 1.00001
 """Slices grow by more than the least, so that exact checks, which allow for rounding, pass."""
 
 _FLATTEST = 9.0
@@ -48,28 +48,46 @@ def _increment(x: float) -> float:
 
 
 @kernel
+def least_growth(rho: FloatArray) -> FloatArray:
+    """Least growth of theta and of psi from each slice to the next; 1 for the first."""
+    growth = np.ones(rho.size)
+    for i in range(1, rho.size):
+        before, here = rho[i - 1], rho[i]
+        growth[i] = _APART * max((1.0 + before) / (1.0 + here), (1.0 - before) / (1.0 - here))
+    return growth
+
+
+@kernel
+def largest_psi(theta: FloatArray, rho: FloatArray, growth: FloatArray) -> FloatArray:
+    """Cap of each psi: its own, and every later one pulled back through the growth between."""
+    n = theta.size
+    cap = np.empty(n)
+    for i in range(n - 1, -1, -1):
+        wing = 1.0 + abs(rho[i])
+        cap[i] = _INSIDE * min(4.0 / wing, math.sqrt(4.0 * theta[i] / wing))
+        if i + 1 < n:
+            cap[i] = min(cap[i], _INSIDE * cap[i + 1] / growth[i + 1])
+    return cap
+
+
+@kernel
 def _mingone(p: FloatArray, n: int, chain: FloatArray) -> None:
     """Map n skews, n variance increments (log) and n position variables to an eSSVI chain."""
-    growth = np.ones(n)
-    cap = np.empty(n)
+    theta, rho = np.empty(n), np.empty(n)
     for i in range(n):
-        chain[i, 1] = 0.98 * math.tanh(p[i])
-    chain[0, 0] = _increment(p[n])
+        rho[i] = 0.98 * math.tanh(p[i])
+    growth = least_growth(rho)
+    theta[0] = _increment(p[n])
     for i in range(1, n):
-        before, rho = chain[i - 1, 1], chain[i, 1]
-        least = max((1.0 + before) / (1.0 + rho), (1.0 - before) / (1.0 - rho))
-        growth[i] = APART * least
-        chain[i, 0] = chain[i - 1, 0] * growth[i] + _increment(p[n + i])
-    for i in range(n - 1, -1, -1):  # the own cap, and every later one through the growth between
-        wing = 1.0 + abs(chain[i, 1])
-        cap[i] = INSIDE * min(4.0 / wing, math.sqrt(4.0 * chain[i, 0] / wing))
-        if i + 1 < n:
-            cap[i] = min(cap[i], INSIDE * cap[i + 1] / growth[i + 1])
+        theta[i] = theta[i - 1] * growth[i] + _increment(p[n + i])
+    cap = largest_psi(theta, rho, growth)
     for i in range(n):
         low, high = 0.0, cap[0]
         if i > 0:
             low = chain[i - 1, 2] * growth[i]
-            high = min(chain[i - 1, 2] * chain[i, 0] / chain[i - 1, 0], cap[i])
+            high = min(chain[i - 1, 2] * theta[i] / theta[i - 1], cap[i])
+        chain[i, 0] = theta[i]
+        chain[i, 1] = rho[i]
         chain[i, 2] = low + _logistic(p[2 * n + i]) * max(high - low, 0.0)
 
 
@@ -77,7 +95,7 @@ def _mingone(p: FloatArray, n: int, chain: FloatArray) -> None:
 def _power_law(p: FloatArray, n: int, chain: FloatArray) -> None:
     """Map n variance increments (log), rho, eta and gamma to an SSVI chain."""
     rho = 0.98 * math.tanh(p[n])
-    eta = INSIDE * 2.0 / (1.0 + abs(rho)) * _logistic(p[n + 1])
+    eta = _INSIDE * 2.0 / (1.0 + abs(rho)) * _logistic(p[n + 1])
     gamma = 0.5 * _logistic(p[n + 2])
     theta = 0.0
     for i in range(n):

@@ -21,7 +21,14 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._chain_fit import APART, INSIDE, MINGONE, POWER_LAW, chain_of, solve_chain
+from vol_platform.quant._chain_fit import (
+    MINGONE,
+    POWER_LAW,
+    chain_of,
+    largest_psi,
+    least_growth,
+    solve_chain,
+)
 from vol_platform.quant._slices import ROW
 from vol_platform.quant.errors import QuantError
 
@@ -164,8 +171,8 @@ def to_raw_rows(chain: EssviChain) -> FloatArray:
 def _mingone_of(chain: EssviChain) -> FloatArray:
     """Parameters in Mingone's box of a chain near the given one, away from flat ends of the box."""
     theta, rho, psi = chain.theta, chain.rho, chain.psi
-    growth = _growth(rho)
-    cap = _largest_psi(theta, rho, growth)
+    growth = least_growth(rho)
+    cap = largest_psi(theta, rho, growth)
     increment = np.diff(theta, prepend=0.0)
     increment[1:] = theta[1:] - theta[:-1] * growth[1:]
     low = np.concatenate([[0.0], psi[:-1] * growth[1:]])
@@ -178,23 +185,6 @@ def _mingone_of(chain: EssviChain) -> FloatArray:
             np.log(position / (1.0 - position)),
         ]
     )
-
-
-def _growth(rho: FloatArray) -> FloatArray:
-    """Least growth of theta and of psi from each slice to the next."""
-    growth = np.ones(rho.size)
-    least = np.maximum((1.0 + rho[:-1]) / (1.0 + rho[1:]), (1.0 - rho[:-1]) / (1.0 - rho[1:]))
-    growth[1:] = APART * least
-    return growth
-
-
-def _largest_psi(theta: FloatArray, rho: FloatArray, growth: FloatArray) -> FloatArray:
-    """Cap of each psi: its own, and every later one pulled back through the growth between."""
-    wing = 1.0 + np.abs(rho)
-    cap = INSIDE * np.minimum(4.0 / wing, np.sqrt(4.0 * theta / wing))
-    for i in range(theta.size - 2, -1, -1):
-        cap[i] = min(cap[i], INSIDE * cap[i + 1] / growth[i + 1])
-    return cap
 
 
 def fit(

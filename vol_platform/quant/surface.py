@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._board import Board, FitQuotes, synthetic_board
+from vol_platform.quant._board import Board, FitQuotes
 from vol_platform.quant._config import SurfaceConfig
 from vol_platform.quant._fit_chain import ChainFit, fit_chain
 from vol_platform.quant._in_time import Timeline, forward_at
@@ -46,7 +46,6 @@ __all__ = [
     "calibrate",
     "surfaces_from_frame",
     "surfaces_to_frame",
-    "warm_up",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -121,7 +120,10 @@ class Surface:
         k, expiry_years
             Broadcast against each other; `expiry_years` > 0 in ACT/365 years.
 
-        Gives the broadcast shape; NaN when the surface has no fitted expiry.
+        Returns
+        -------
+        ndarray
+            The broadcast shape; NaN when the surface has no fitted expiry.
 
         Raises
         ------
@@ -391,10 +393,3 @@ def calibrate(
         fit=fit,
         board=board,
     )
-
-
-def warm_up() -> None:
-    """Compile or load all kernels: fit a small synthetic board, read it, fit its eSSVI chain."""
-    surface = calibrate(synthetic_board(wild=True))
-    _ = surface.report, surface.iv(0.1, 100.0)
-    calibrate(synthetic_board(), config=SurfaceConfig(model="essvi"))

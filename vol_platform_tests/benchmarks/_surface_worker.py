@@ -34,7 +34,8 @@ def ours(path: str) -> dict[str, Any]:
     import pickle
     from dataclasses import replace
 
-    from vol_platform.quant.surface import calibrate, warm_up
+    from vol_platform.quant import warm_up
+    from vol_platform.quant.surface import calibrate
 
     start = time.perf_counter()
     warm_up()

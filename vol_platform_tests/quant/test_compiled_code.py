@@ -79,7 +79,7 @@ def test_the_stamp_follows_a_helper_in_another_file(
 def test_a_fit_imports_neither_polars_nor_the_parts_of_scipy() -> None:
     out = run(
         "import sys\n"
-        "from vol_platform.quant.surface import warm_up\n"
+        "from vol_platform.quant import warm_up\n"
         "warm_up()\n"
         "print(sorted({'polars', 'scipy.linalg', 'scipy.optimize', 'scipy.special'}\n"
         "             & set(sys.modules)))"
