@@ -20,6 +20,7 @@ from streamer.decimals import long_number_offsets
 from streamer.decode import Decoded, FrameDecoder, Outcome
 from streamer.errors import SegmentError
 from streamer.gaps import Gap, decode_gap
+from streamer.rows import Row
 from streamer.segment import Record, RecordKind, SegmentHeader, read_header, read_records
 
 __all__ = ["Accounts", "DeadLetter", "SegmentBatch", "read_segment"]
@@ -156,42 +157,55 @@ class _Reading:
         self.outcomes: dict[int, Outcome] = {}
         self.letters: dict[int, DeadLetter] = {}
         self.gaps: list[Gap] = []
+        frames = [record for record in records if record.kind == RecordKind.FRAME]
+        decoded = decoder.decode_all(
+            [record.payload for record in frames], [record.received_ns for record in frames]
+        )
         for index, record in enumerate(records):
-            self._take(index, record, decoder)
+            if record.kind == RecordKind.FRAME:
+                self._take(index, record, next(decoded))
+            else:
+                self._take_other(index, record, decoder)
 
-    def _take(self, index: int, record: Record, decoder: FrameDecoder) -> None:
+    def _take_other(self, index: int, record: Record, decoder: FrameDecoder) -> None:
+        """Take what is no frame of the socket: a gap, or the answer to a REST call."""
         if record.kind == RecordKind.GAP:
             try:
                 self.gaps.append(decode_gap(record.payload))
             except msgspec.DecodeError as error:
                 decoded = Decoded(Outcome.DEAD, "gap", [], "malformed", str(error))
                 self._bury(index, record, decoded)
-            return
-        if record.kind == RecordKind.INSTRUMENTS:
-            decoded = decoder.decode_instruments(record.payload)
+        elif record.kind == RecordKind.INSTRUMENTS:
+            self._take(index, record, decoder.decode_instruments(record.payload))
         elif record.kind == RecordKind.TRADES:
             decoded = decoder.decode_trades(record.payload, record.received_ns)
-        elif record.kind == RecordKind.BOOK_SUMMARY:
-            decoded = decoder.decode_book_summary(record.payload, record.received_ns)
+            self._take(index, record, decoded)
         else:
-            decoded = decoder.decode(record.payload, record.received_ns)
-        if decoded.outcome is Outcome.DEAD:
+            decoded = decoder.decode_book_summary(record.payload, record.received_ns)
+            self._take(index, record, decoded)
+
+    def _take(self, index: int, record: Record, decoded: Decoded | Row) -> None:
+        if isinstance(decoded, Row):
+            self.outcomes[index] = Outcome.DATA
+            self._add(index, record, decoded)
+        elif decoded.outcome is Outcome.DEAD:
             self._bury(index, record, decoded)
-            return
-        self.outcomes[index] = decoded.outcome
-        has_long_numbers = index in self.long_numbers
-        is_bridge = record.kind in _BRIDGES
-        for row in decoded.rows:
-            rows = self.lists[row.table]
-            if has_long_numbers:
-                rows.raws[len(rows)] = bytes(row.raw)
-            if is_bridge:
-                rows.bridged.add(len(rows))
-            rows.messages.append(row.message)
-            rows.checksums.append(row.checksum)
-            rows.received_ns.append(record.received_ns)
-            rows.connection_ids.append(record.connection_id)
-            rows.frames.append(index)
+        else:
+            self.outcomes[index] = decoded.outcome
+            for row in decoded.rows:
+                self._add(index, record, row)
+
+    def _add(self, index: int, record: Record, row: Row) -> None:
+        rows = self.lists[row.table]
+        if index in self.long_numbers:
+            rows.raws[len(rows)] = bytes(row.raw)
+        if record.kind in _BRIDGES:
+            rows.bridged.add(len(rows))
+        rows.messages.append(row.message)
+        rows.checksums.append(row.checksum)
+        rows.received_ns.append(record.received_ns)
+        rows.connection_ids.append(record.connection_id)
+        rows.frames.append(index)
 
     def _bury(self, index: int, record: Record, decoded: Decoded) -> None:
         self.outcomes[index] = Outcome.DEAD

@@ -135,8 +135,11 @@ class Publisher:
 
     def add_frames(self, frames: list[bytes], received_ns: int) -> None:
         """Queue the rows of messages; never waits."""
-        for frame in frames:
-            self.add(self._decoder.decode(frame, received_ns), received_ns)
+        for decoded in self._decoder.decode_all(frames, [received_ns] * len(frames)):
+            if isinstance(decoded, Row):
+                self._add_row(decoded, received_ns)
+            else:
+                self.add(decoded, received_ns)
 
     def add_instruments(self, body: bytes, received_ns: int) -> None:
         """Queue a list of instruments."""
@@ -153,12 +156,15 @@ class Publisher:
         if decoded.outcome is not Outcome.DATA:
             return
         for row in decoded.rows:
-            waiting = self._waiting.get(row.table)
-            if waiting is None:
-                return
-            if len(waiting) == _MOST_ROWS:
-                self.dropped += 1  # the deque lets its oldest row go
-            waiting.append(row_values(row, received_ns))
+            self._add_row(row, received_ns)
+
+    def _add_row(self, row: Row, received_ns: int) -> None:
+        waiting = self._waiting.get(row.table)
+        if waiting is None:
+            return
+        if len(waiting) == _MOST_ROWS:
+            self.dropped += 1  # the deque lets its oldest row go
+        waiting.append(row_values(row, received_ns))
 
     async def flush(self) -> None:
         """Send what is queued; rows that Redis does not take are dropped and counted."""

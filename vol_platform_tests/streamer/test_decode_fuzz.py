@@ -7,7 +7,6 @@ import random
 import time
 from collections import Counter
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,32 +25,6 @@ from vol_platform_tests.streamer.support import (
 
 def decode(raw: bytes):
     return FrameDecoder().decode(raw, RECEIVED_NS)
-
-
-def reported(decoder: FrameDecoder, raw: bytes) -> tuple[object, ...]:
-    """Return everything that a frame became."""
-    made = decoder.decode(raw, RECEIVED_NS)
-    rows = [
-        (row.table, msgspec.to_builtins(row.message), row.checksum, bytes(row.raw))
-        for row in made.rows
-    ]
-    return made.outcome, made.channel, made.reason, made.detail, rows
-
-
-@settings(deadline=None, max_examples=400)
-@given(changes=st.data())
-def test_a_ticker_read_in_one_pass_is_the_ticker_read_the_long_way(changes):
-    raw = ticker_frame()
-    place = changes.draw(st.integers(0, len(raw) - 1))
-    length = changes.draw(st.integers(0, 12))
-    texts = (b"", b" ", b"\\", b'"', b"}", b",", b"{", b"null", b"1e-301", b"\xff", b'"x":1,')
-    put = changes.draw(st.sampled_from(texts))
-    damaged = raw[:place] + put + raw[place + length :]
-    practised, fresh = FrameDecoder(), FrameDecoder()
-    assert practised.decode(raw, RECEIVED_NS).outcome is Outcome.DATA  # knows the channel now
-    assert reported(practised, damaged) == reported(fresh, damaged)
-    assert practised.unknown_fields == fresh.unknown_fields
-    assert practised.lenient_messages == fresh.lenient_messages
 
 
 def _damaged(raw: bytes, chance: random.Random) -> bytes:
