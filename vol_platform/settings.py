@@ -76,6 +76,8 @@ class S3Settings(_Section):
     region: str = "us-east-1"
     raw_frames_directory: Path | None = None
     """Folder of the streamer's hourly archive (`.tar` files); None archives rows alone."""
+    backup_weeks: int = Field(default=4, ge=1)
+    """Backups older than this go, a full one with all that complete it."""
 
 
 class ExchangeSettings(_Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vol_platform.cli import data, loads, models, services, stack, validate, views
+from vol_platform.cli import backup, data, loads, models, services, stack, validate, views
 from vol_platform.errors import VolError
 from vol_platform.quant.errors import QuantError
 
@@ -70,6 +70,7 @@ stack.register(app)
 views.register(app)
 data.register(app)
 loads.register(app)
+backup.register(app)
 models.register(app)
 validate.register(app)
 services.register(app)

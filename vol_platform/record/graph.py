@@ -11,6 +11,12 @@ from vol_platform.record.archive_assets import (
 )
 from vol_platform.record.assets import record_assets
 from vol_platform.record.automation import automation_sensor
+from vol_platform.record.backup_assets import (
+    backup_asset,
+    backup_check,
+    backup_job,
+    backup_schedule,
+)
 from vol_platform.record.daily_summary import summary_job, summary_schedule
 from vol_platform.record.expiry_sensor import expiry_sensor
 from vol_platform.record.feed_checks import feed_checks, feed_sensor
@@ -39,10 +45,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     models = hourly_model_assets(settings, partitions)
     whole = history_assets()
     fresh, rows_match_ingest, *hourly = [*feed_checks(), *archive_checks()]
-    checks = [fresh, rows_match_ingest, *hourly]
+    checks = [fresh, rows_match_ingest, *hourly, backup_check()]
     maintenance, history = maintenance_job(), history_job(hourly)
     archive = archive_assets(settings)
-    archiving = archive_job()
+    archiving, backing_up = archive_job(), backup_job()
     watched = [
         *record.check_keys,
         *models.check_keys,
@@ -52,13 +58,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     summary = summary_job(watched)
     return dg.Definitions(
         assets=dg.map_asset_specs(
-            with_freshness, [*raw_assets(partitions), record, models, whole, archive]
+            with_freshness,
+            [*raw_assets(partitions), record, models, whole, archive, backup_asset()],
         ),
         asset_checks=checks,
         jobs=[
             maintenance,
             history,
             archiving,
+            backing_up,
             summary,
             dg.define_asset_job(
                 "record_hours",
@@ -71,6 +79,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             maintenance_schedule(maintenance),
             history_schedule(history),
             archive_schedule(settings, archiving),
+            backup_schedule(settings, backing_up),
             summary_schedule(summary),
         ],
         sensors=[

@@ -118,7 +118,7 @@ class Bucket:
             raise self._error(f"looking for {key}", error) from error
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with a prefix."""
+        """Yield the keys that begin with a prefix; a bucket that is not there has none."""
         try:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.name, Prefix=prefix
@@ -126,7 +126,10 @@ class Bucket:
             for page in pages:
                 for item in page.get("Contents", []):
                     yield item["Key"]
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+                raise self._error(f"listing {prefix}", error) from error
+        except BotoCoreError as error:
             raise self._error(f"listing {prefix}", error) from error
 
     def delete(self, key: str) -> None:

@@ -12,6 +12,7 @@ SEEN_ELSEWHERE = {
     "raw/options_quotes/rows_match_segments": "test_feed_and_alerts",
     "archive/raw_days/archive_equals_store": "test_archive_assets",
     "archive/raw_days/old_days_are_archived": "test_archive_assets",
+    "archive/backups/newest_backup_is_young": "test_backup_assets",
 }
 
 
