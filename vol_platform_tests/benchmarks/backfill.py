@@ -5,7 +5,8 @@
     python -m vol_platform_tests.benchmarks backfill --days 30
 
 works in a database of its own (``vol_benchmark``) of the ClickHouse that the settings point at.
-Days that are not there are made first, as by the benchmark `fill`.  A run begins with empty derived
+Days that are not there are made first, as by the benchmark `fill`.  ``--boards FOLDER`` imports
+recorded boards too, and the same backfill computes their hours.  A run begins with empty derived
 tables; ``--go-on`` leaves them, and does what an interrupted run had not done: hours that were
 published twice from the same code are done with.
 """
@@ -25,6 +26,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from vol_platform.derivations.registry import REGISTRY
+from vol_platform.imports.run import import_boards
 from vol_platform.local.dagster_home import write_dagster_home
 from vol_platform.quant import warm_up
 from vol_platform.record.missing import missing_hours
@@ -67,6 +69,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         type=day_of,
         default=day_of("2026-11-21"),
         help="the others lie before it",
+    )
+    parser.add_argument(
+        "--boards", type=Path, action="append", default=[], help="recorded boards, a file or folder"
     )
     parser.add_argument("--go-on", action="store_true", help="where an earlier run was stopped")
     return parser.parse_args(arguments)
@@ -120,6 +125,12 @@ def _differences(client: Client) -> list[str]:
     return found
 
 
+def _import_boards(client: Client, database: str, paths: Sequence[Path]) -> set[datetime]:
+    """Import recorded boards; return the hours that hold their snapshots."""
+    results, _ = import_boards(client, database, paths)
+    return {hour for result in results for hour in result.hours}
+
+
 def _megabytes(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
@@ -169,11 +180,13 @@ def main(arguments: Sequence[str] = ()) -> None:
             for one in REGISTRY:
                 client.command(f"TRUNCATE TABLE {one.table}")
             client.command("TRUNCATE TABLE derivation_runs")
-    hours = sorted(day + timedelta(hours=number) for day in days for number in range(chosen.hours))
+        boards = _import_boards(client, settings.clickhouse.database, chosen.boards)
+    of_days = {day + timedelta(hours=number) for day in days for number in range(chosen.hours)}
+    hours = sorted(of_days | boards)
     warm_up()
     print(
         f"{ticks:,} option ticks, {chosen.hours} hours of {chosen.days} days, "
-        f"{chosen.processes} processes"
+        f"{len(boards)} hours of recorded boards, {chosen.processes} processes"
     )
     missing = missing_hours(settings, hours)
     failed: dict[datetime, str] = {}
