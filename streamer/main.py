@@ -30,7 +30,24 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(history, name="history")
 
 _SpoolOption = Annotated[
-    Path | None, typer.Option("--spool-directory", help="Where segments are kept until stored.")
+    Path | None,
+    typer.Option(
+        "--spool-directory",
+        help="Where segments are kept until stored. "
+        "Default: VOL_STREAMER_SPOOL_DIRECTORY, else .vol/spool.",
+    ),
+]
+_WebsocketOption = Annotated[
+    str | None,
+    typer.Option(
+        help="WebSocket of the exchange. Default: VOL_STREAMER_WEBSOCKET_URL, else the real one."
+    ),
+]
+_RestOption = Annotated[
+    str | None,
+    typer.Option(
+        help="REST address of the exchange. Default: VOL_STREAMER_REST_URL, else the real one."
+    ),
 ]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print the accounting as JSON.")]
 _LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
@@ -47,7 +64,8 @@ def run(
         str | None,
         typer.Option(
             help="Exactly these channels, separated by commas; or a file with one a line; or a "
-            "capture, whose channels are taken. Default: the instruments of the currencies."
+            "capture, whose channels are taken. Default: the instruments of "
+            "VOL_STREAMER_CURRENCIES, else of BTC."
         ),
     ] = None,
     all_offered: Annotated[
@@ -58,12 +76,21 @@ def run(
     ] = False,
     exit_when_closed: Annotated[
         bool,
-        typer.Option("--exit-when-closed", help="End when the exchange closes: a replay ended."),
+        typer.Option(
+            "--exit-when-closed",
+            help="End when the exchange closes the connection, as a replay does at its end.",
+        ),
     ] = False,
-    websocket_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
-    rest_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    websocket_url: _WebsocketOption = None,
+    rest_url: _RestOption = None,
     spool_directory: _SpoolOption = None,
-    metrics_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of the metrics; 0 takes a free one and logs it. "
+            "Default: VOL_STREAMER_METRICS_PORT, else 0."
+        ),
+    ] = None,
     as_json: _JsonOption = False,
     log_level: _LogOption = "info",
 ) -> None:
@@ -92,7 +119,8 @@ def ingest(
         bool,
         typer.Option(
             "--keep-receive-times",
-            help="Store the capture's receive times; rows older than the retention vanish.",
+            help="Store the capture's receive times instead of now; rows older than the "
+            "retention of the raw tables (400 days unless configured) then vanish at once.",
         ),
     ] = False,
     spool_directory: _SpoolOption = None,
@@ -113,13 +141,15 @@ def ingest(
 
 @app.command()
 def capture(
-    file: Annotated[Path, typer.Argument(help="To write; .zst or .gz compresses it.")],
-    minutes: Annotated[float, typer.Option(min=0.0, help="How long to record.")] = 5.0,
+    file: Annotated[Path, typer.Argument(help="File to write; .zst or .gz compresses it.")],
+    minutes: Annotated[
+        float, typer.Option(min=0.0, help="How long to record, in minutes; Ctrl-C ends it sooner.")
+    ] = 5.0,
     channels: Annotated[
-        str | None, typer.Option(help="As of `run`: exactly these channels.")
+        str | None, typer.Option(help="Exactly these channels, given as to `vol-streamer run`.")
     ] = None,
-    websocket_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
-    rest_url: Annotated[str | None, typer.Option(help="Of the exchange.")] = None,
+    websocket_url: _WebsocketOption = None,
+    rest_url: _RestOption = None,
     log_level: _LogOption = "warning",
 ) -> None:
     """Record the exchange to a file, without a database."""
@@ -142,7 +172,9 @@ def capture(
 
 @app.command()
 def export(
-    hours: Annotated[list[Path], typer.Argument(help="Hours of the archive, then the file.")],
+    hours: Annotated[
+        list[Path], typer.Argument(help="Hours of the archive (.tar), then the file to write.")
+    ],
 ) -> None:
     """Write hours of the archive as a capture file, for `vol replay`."""
     settings = _settings_or_exit()

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,7 +21,7 @@ from streamer.history.compare import (
     compare_with_charts,
     missing_numbers,
 )
-from streamer.history.history_store import HistoryStore, time_text
+from streamer.history.history_store import HistoryStore
 from streamer.history.intervals import Interval
 from streamer.history.meter import Meter, ProgressLine
 from streamer.history.run import Asker, Backfill, Outcome
@@ -35,6 +34,7 @@ from streamer.history.tasks import (
     futures_of,
     trade_tasks,
 )
+from streamer.history.window import Window, read_markets, read_window
 from streamer.log import configure
 from streamer.settings import StreamerSettings, load_settings
 from streamer.store import TRANSIENT_ERRORS
@@ -44,13 +44,21 @@ __all__ = ["history"]
 history = typer.Typer(add_completion=False, invoke_without_command=True)
 
 _FromOption = Annotated[
-    str | None, typer.Option("--from", help="Day or time, UTC: 2026-06-01 or 2026-06-01T08:00.")
+    str | None,
+    typer.Option("--from", help="Required. Day or time, UTC: 2026-06-01 or 2026-06-01T08:00."),
 ]
 _ToOption = Annotated[
-    str | None, typer.Option("--to", help="Up to, exclusive; a day is taken whole. Default: now.")
+    str | None,
+    typer.Option(
+        "--to",
+        help="Day or time, UTC, as --from. A day is taken whole, a time exclusive. Default: now.",
+    ),
 ]
 _CurrenciesOption = Annotated[
-    str | None, typer.Option(help="Such as BTC,ETH,SOL_USDC. Default: VOL_STREAMER_CURRENCIES.")
+    str | None,
+    typer.Option(
+        help="Markets, such as BTC,ETH,SOL_USDC. Default: VOL_STREAMER_CURRENCIES, else BTC."
+    ),
 ]
 
 
@@ -59,26 +67,32 @@ def _backfill(
     context: typer.Context,
     first: _FromOption = None,
     last: _ToOption = None,
-    what: Annotated[str, typer.Option(help=f"Some of {','.join(KINDS_OF_DATA)}.")] = ",".join(
-        KINDS_OF_DATA
-    ),
+    what: Annotated[
+        str, typer.Option(help="What to bring; some of the default, with commas between.")
+    ] = ",".join(KINDS_OF_DATA),
     currencies: _CurrenciesOption = None,
     resolution: Annotated[
-        int, typer.Option(help="Of candles, in minutes: 1, 60, 720 or 1440.")
+        int, typer.Option(help="Minutes of a candle, of DVOL too: 1, 60, 720 or 1440.")
     ] = 1,
     again: Annotated[
-        bool, typer.Option("--again", help="Also ask for what earlier runs have stored.")
+        bool,
+        typer.Option(
+            "--again", help="Also ask for what earlier runs have stored; nothing is stored twice."
+        ),
     ] = False,
 ) -> None:
     """Bring the exchange's past into the tables; interrupted, the same command goes on."""
     if context.invoked_subcommand is not None:
         return
+    with _one_line_for_mistakes():
+        window, kinds, settings = read_window(first, last), _kinds(what), _settings(currencies)
+        if resolution not in RESOLUTIONS:
+            raise HistoryError(
+                f"--resolution must be 1, 60, 720 or 1440 (minutes), was {resolution}"
+            )
 
     async def work(session: _Session) -> None:
-        interval = session.interval(first, last)
-        kinds = _kinds(what)
-        if resolution not in RESOLUTIONS:
-            raise HistoryError(f"--resolution must be 1, 60, 720 or 1440, was {resolution}")
+        interval = session.interval(window)
         backfill = session.backfill(again=again)
         if "trades" in kinds:
             _say(await backfill.run(trade_tasks(session.markets, interval)))
@@ -86,7 +100,7 @@ def _backfill(
         if tasks:
             _say(await backfill.run(tasks))
 
-    _run(work, currencies)
+    _run(work, settings)
 
 
 @history.command()
@@ -94,13 +108,14 @@ def compare(
     first: _FromOption = None, last: _ToOption = None, currencies: _CurrenciesOption = None
 ) -> None:
     """Compare the tables with the exchange's past; exit code 1 when they differ."""
+    with _one_line_for_mistakes():
+        window, settings = read_window(first, last), _settings(currencies)
     results: list[Comparison] = []
 
     async def work(session: _Session) -> None:
-        interval = session.interval(first, last)
-        results.extend(await session.compare(interval))
+        results.extend(await session.compare(session.interval(window)))
 
-    _run(work, currencies)
+    _run(work, settings)
     for result in results:
         verdict = "equal" if result.is_equal else "DIFFERENT"
         typer.echo(
@@ -123,11 +138,21 @@ def tardis(
         bool,
         typer.Option(
             "--keep-receive-times",
-            help="Store the receive times of Tardis; rows older than the retention vanish.",
+            help="Store the receive times of Tardis instead of now; rows older than the "
+            "retention of the raw tables (400 days unless configured) then vanish at once.",
         ),
     ] = False,
 ) -> None:
     """Store option quotes of Tardis; the same file again adds nothing."""
+    with _one_line_for_mistakes():
+        for path in files:
+            if not path.exists() or path.is_dir():
+                wrong = (
+                    "is a folder; name the files in it"
+                    if path.is_dir()
+                    else "does not exist; check the path"
+                )
+                raise HistoryError(f"{path} {wrong}")
     line = ProgressLine(sys.stderr, SYSTEM_CLOCK)
     meter = Meter(SYSTEM_CLOCK.monotonic())
     for path in files:
@@ -173,18 +198,9 @@ class _Session:
         self._store.close()
         await self._history.close()
 
-    def interval(self, first: str | None, last: str | None) -> Interval:
-        if first is None:
-            raise HistoryError("say from when: --from 2026-06-01")
-        start = _moment_ms("--from", first, whole_day=False)
-        end = self._now_ms if last is None else _moment_ms("--to", last, whole_day=True)
-        interval = Interval(start, min(end, self._now_ms))
-        if not interval.length_ms:
-            raise HistoryError(
-                f"--from must be before --to and before now ({time_text(self._now_ms)} over "
-                f"there), was {first}"
-            )
-        return interval
+    def interval(self, window: Window) -> Interval:
+        """Return the window up to now; the exchange's clock says when that is."""
+        return window.until(self._now_ms)
 
     def backfill(self, *, again: bool) -> Backfill:
         return Backfill(
@@ -225,11 +241,14 @@ class _Session:
         return found + compare_with_charts(self._store, interval)
 
 
-def _run(work: Callable[[_Session], Coroutine[Any, Any, None]], currencies: str | None) -> None:
-    """Do the work of a command."""
+def _run(work: Callable[[_Session], Coroutine[Any, Any, None]], settings: StreamerSettings) -> None:
+    """Do the work of a command, whose arguments are checked: from here on things are opened."""
     with _one_line_for_mistakes():
-        chosen = None if currencies is None else tuple(filter(None, currencies.split(",")))
-        asyncio.run(_with_session(load_settings(currencies=chosen), work))
+        asyncio.run(_with_session(settings, work))
+
+
+def _settings(currencies: str | None) -> StreamerSettings:
+    return load_settings(currencies=None if currencies is None else read_markets(currencies))
 
 
 @contextmanager
@@ -273,19 +292,6 @@ def _kinds(text: str) -> list[str]:
     if unknown or not kinds:
         raise HistoryError(f"--what must be some of {', '.join(KINDS_OF_DATA)}, was {text!r}")
     return kinds
-
-
-def _moment_ms(flag: str, text: str, *, whole_day: bool) -> int:
-    """Return a moment that a person typed; the end of a day when the day is to be taken whole."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise HistoryError(
-            f"{flag} must be a day or a time like 2026-06-01 or 2026-06-01T08:00, was {text!r}"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    is_day = len(text) == len("2026-06-01")
-    return round(moment.timestamp() * 1000) + (86_400_000 if whole_day and is_day else 0)
 
 
 def _say(outcome: Outcome) -> None:

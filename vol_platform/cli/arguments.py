@@ -1,7 +1,8 @@
-"""Arguments that several commands read alike: a market's name, an instant, a file to write."""
+"""Arguments as people type them: a market, an option, an instant, a file to write."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from vol_platform.errors import VolError
 
-__all__ = ["Currency", "parse_instant", "write_file"]
+__all__ = ["Currency", "instrument_name", "parse_instant", "write_file"]
 
 
 def _market(text: str) -> str:
@@ -21,6 +22,17 @@ Currency = Annotated[
     str,
     typer.Option("--currency", "-c", help="The market: BTC, ETH, BTC_USDC, …", callback=_market),
 ]
+
+
+def instrument_name(text: str) -> str:
+    """Return a name as the exchange writes it: in capitals, but 1d02 for a strike of 1.02.
+
+    Examples
+    --------
+    >>> instrument_name("btc-26dec26-100000-c"), instrument_name("XRP_USDC-26DEC26-1d02-C")
+    ('BTC-26DEC26-100000-C', 'XRP_USDC-26DEC26-1d02-C')
+    """
+    return re.sub(r"(?<=-)(\d+)D(\d+)(?=-)", r"\1d\2", text.strip().upper())
 
 
 def parse_instant(text: str) -> datetime:

@@ -36,7 +36,7 @@ def import_boards(
         list[Path], typer.Argument(help="Files of boards or trades, or folders of them.")
     ],
     mapping: Annotated[
-        Path | None, typer.Option(help="How to read a CSV file of an unknown kind.")
+        Path | None, typer.Option(help="YAML file: how to read a CSV file of an unknown kind.")
     ] = None,
 ) -> None:
     """Put recorded boards and trades into the raw tables; Dagster then fits the surfaces."""
@@ -94,15 +94,22 @@ def parse_hour(text: str) -> datetime:
 
 
 def backfill(
-    first: Annotated[str, typer.Option("--from", help="First hour, UTC, like 2026-06-05T08:00.")],
+    first: Annotated[
+        str,
+        typer.Option(
+            "--from", help="First hour, UTC, like 2026-06-05T08; a day alone is its first hour."
+        ),
+    ],
     last: Annotated[
-        str | None, typer.Option("--to", help="Last hour; default: only the first.")
+        str | None,
+        typer.Option("--to", help="Last hour, included, as --from; default: only the first."),
     ] = None,
     missing: Annotated[
         bool,
         typer.Option(
             "--missing",
-            help="Only hours that today's code has not published: go on where it ended.",
+            help="Only hours that today's code has not published since their ticks last changed: "
+            "go on after an interruption.",
         ),
     ] = False,
 ) -> None:

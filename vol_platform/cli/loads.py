@@ -16,7 +16,13 @@ _PANEL = "Data in and out"
 
 
 def rates(
-    path: Annotated[Path, typer.Argument(help="CSV of the Treasury, of FRED, or made by hand.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV of the Treasury or of FRED (percent), or made by hand: "
+            "date,maturity_years,rate (decimal: 0.04 is 4 %)."
+        ),
+    ],
 ) -> None:
     """Load interest-rate curves; hours computed from now on use them."""
     from vol_platform.imports.tables_of_people import load_rates
@@ -28,9 +34,15 @@ def rates(
 
 
 def positions(
-    path: Annotated[Path, typer.Argument(help="CSV: portfolio,instrument_name,quantity.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV: portfolio,instrument_name,quantity (in coin; short is negative)."
+        ),
+    ],
     from_time: Annotated[
-        str | None, typer.Option("--from", help="Held from, UTC; default: now.")
+        str | None,
+        typer.Option("--from", help="Held from, UTC, like 2026-06-05T08:00; default: now."),
     ] = None,
 ) -> None:
     """Load positions; every portfolio in the file holds exactly these from then on."""
@@ -58,9 +70,11 @@ def _days(first: str, last: str | None) -> list[date]:
 
 def archive(
     first: Annotated[str, typer.Argument(help="First day, UTC, like 2026-06-05.")],
-    last: Annotated[str | None, typer.Argument(help="Last day; default: only the first.")] = None,
+    last: Annotated[
+        str | None, typer.Argument(help="Last day, included; default: only the first.")
+    ] = None,
 ) -> None:
-    """Write days of raw rows to S3 as Parquet, read them back, compare, then say so."""
+    """Write days that are over, raw rows as Parquet, to S3; read them back and compare."""
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.archive import archive_day
     from vol_platform.store.client import connect
@@ -78,13 +92,20 @@ def archive(
 
 def restore(
     first: Annotated[str, typer.Argument(help="First day, UTC, like 2026-06-05.")],
-    last: Annotated[str | None, typer.Argument(help="Last day; default: only the first.")] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Database that was archived; default: the own one.")
+    last: Annotated[
+        str | None, typer.Argument(help="Last day, included; default: only the first.")
     ] = None,
-    frames: Annotated[Path | None, typer.Option(help="Folder for the raw frames.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Database that was archived; default: the configured one.")
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that gets the raw messages, hourly .tar files; default: they stay in S3."
+        ),
+    ] = None,
 ) -> None:
-    """Put archived days back into the store; every checksum must agree."""
+    """Put archived days back into the store; every checksum must agree, no row comes twice."""
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
     from vol_platform.store.migrate import migrate

@@ -52,7 +52,12 @@ def _print_version(*, wanted: bool) -> None:
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Version = Annotated[
     bool,
-    typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True),
+    typer.Option(
+        "--version",
+        help="Show the version.",
+        callback=lambda value: _print_version(wanted=value),
+        is_eager=True,
+    ),
 ]
 
 

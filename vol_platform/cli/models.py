@@ -63,8 +63,12 @@ def docs(
 @models_app.command()
 def run(
     name: Annotated[str, typer.Argument(help="Name of a model.")],
-    first: Annotated[str | None, typer.Argument(help="First hour, UTC.")] = None,
-    last: Annotated[str | None, typer.Argument(help="Last hour; default: only the first.")] = None,
+    first: Annotated[
+        str | None, typer.Argument(help="First hour, UTC, like 2026-06-05T08.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Argument(help="Last hour, included; default: only the first.")
+    ] = None,
 ) -> None:
     """Compute hours of a model, or all of one that has none."""
     from vol_platform.local.running import settings_of_running_stack

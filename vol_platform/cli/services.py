@@ -41,9 +41,9 @@ def capture(ctx: typer.Context) -> None:
     _become("streamer.main", ["capture", *ctx.args])
 
 
-def live(ctx: typer.Context) -> None:
-    """Run the live view; `vol live --help` shows its options."""
-    _become("vol_platform.live", ctx.args)
+def live() -> None:
+    """Run the live view until Ctrl-C: the newest surface and greeks, in Redis and in tables."""
+    _become("vol_platform.live", [])
 
 
 def migrate() -> None:
@@ -61,7 +61,8 @@ def migrate() -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command(rich_help_panel=_PANEL)(migrate)
-    for command in (store, simulate, stream, capture, live):
+    app.command(rich_help_panel=_PANEL)(live)
+    for command in (store, simulate, stream, capture):
         app.command(rich_help_panel=_PANEL, add_help_option=False, context_settings=_PASS_ON)(
             command
         )

@@ -26,18 +26,21 @@ def _exchange_name(text: str) -> str:
 
 def up(
     exchange: Annotated[
-        str, typer.Option(help="simulator or deribit.", callback=_exchange_name)
+        str, typer.Option(help="simulator, or deribit: the real one.", callback=_exchange_name)
     ] = "simulator",
     once: Annotated[
         bool,
         typer.Option(
-            "--once", help="Check that everything is there, stop, exit 0 or say what is missing."
+            "--once",
+            help="Check that everything is there and stop; exit code 0, or 1 and what is missing.",
         ),
     ] = False,
-    currencies: Annotated[str, typer.Option(help="Markets, with commas between.")] = "BTC",
+    currencies: Annotated[
+        str, typer.Option(help="Markets, with commas between: BTC,ETH,BTC_USDC.")
+    ] = "BTC",
     seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 7,
     history_hours: Annotated[
-        int, typer.Option(min=0, max=72, help="Simulated hours to fill in before now.")
+        int, typer.Option(min=0, max=72, help="Hours before now to fill in; simulator only.")
     ] = 3,
     dagster: Annotated[bool, typer.Option(help="Run Dagster, which keeps the record.")] = True,
     s3: Annotated[bool, typer.Option(help="Run an S3 server, for archive and backup.")] = False,

@@ -127,7 +127,7 @@ def _draw(worst: list[WorstSlice], directory: Path) -> None:
 def boards(
     paths: Annotated[list[Path], typer.Argument(help="Board files, or folders of them.")],
     mapping: Annotated[
-        Path | None, typer.Option(help="How to read CSV files of an unknown kind.")
+        Path | None, typer.Option(help="YAML file: how to read CSV files of an unknown kind.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write the table as CSV, the expiries as Parquet beside it.")

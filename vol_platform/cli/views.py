@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vol_platform.cli.arguments import Currency, parse_instant, write_file
+from vol_platform.cli.arguments import Currency, instrument_name, parse_instant, write_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,7 +80,9 @@ def _heading(currency: str, source: str, rows: pl.DataFrame) -> str:
 def surface(
     currency: Currency = "BTC",
     at: At = None,
-    png: Annotated[Path | None, typer.Option(help="Draw the surface into this file.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw the surface into this file instead.")
+    ] = None,
 ) -> None:
     """Show the fitted surface: term structure and smiles, or a picture of all of it."""
     from vol_platform.local.readout import clean_quotes
@@ -165,26 +167,21 @@ def atm(
 
 
 def greeks(
-    instrument: Annotated[str, typer.Argument(help="Like BTC-26JUN26-100000-C.")],
+    instrument: Annotated[
+        str, typer.Argument(help="Like BTC-26JUN26-100000-C.", callback=instrument_name)
+    ],
 ) -> None:
-    """Show the newest greeks of one option."""
-    from rich.table import Table
-
+    """Show the newest price and greeks of one option, each with its unit."""
+    from vol_platform.cli.greeks_table import greeks_table
     from vol_platform.errors import VolError
     from vol_platform.local.readout import newest_greeks
 
-    instrument = instrument.upper()
     source, rows = newest_greeks(_client(), instrument)
     if rows.is_empty():
         raise VolError(
             f"there are no greeks of {instrument}; check its name in the view `instruments`"
         )
-    table = Table(
-        box=None, show_header=False, title=f"{instrument} ({source})", title_justify="left"
-    )
-    for name, value in rows.row(0, named=True).items():
-        table.add_row(name, f"{value:,.6g}" if isinstance(value, float) else str(value))
-    _show(table)
+    _show(greeks_table(rows.row(0, named=True), source))
 
 
 def sql(
@@ -194,7 +191,10 @@ def sql(
     output_format: Annotated[
         str,
         typer.Option(
-            "--format", "-f", help="A ClickHouse format: PrettyCompact, CSVWithNames, JSON, …"
+            "--format",
+            "-f",
+            help="A ClickHouse format: PrettyCompact, CSVWithNames, JSON, …; FORMAT in the "
+            "statement wins.",
         ),
     ] = "PrettyCompactMonoBlock",
 ) -> None:
@@ -204,11 +204,15 @@ def sql(
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from vol_platform.errors import StoreError
+    from vol_platform.store.refusals import refusal_text
 
+    # Not put behind the statement: there it would be taken for a part of an unfinished one, and a
+    # statement could not name its own.
+    form = {"X-ClickHouse-Format": output_format}
     try:
-        answer = _client().raw_query(query, fmt=output_format)
+        answer = _client().raw_query(query, transport_settings=form)
     except ClickHouseError as error:
-        raise StoreError(f"the store refused the query: {error}") from None
+        raise StoreError(f"the store refused the query: {refusal_text(str(error))}") from None
     sys.stdout.buffer.write(answer)
 
 

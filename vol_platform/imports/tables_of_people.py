@@ -27,9 +27,23 @@ def _read_text(path: Path) -> pl.DataFrame:
     try:
         text = path.read_text(encoding="utf-8-sig")
         frame = pl.read_csv(io.StringIO(text), infer_schema_length=0)
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        msg = f"{path} cannot be read as CSV: {error}"
-        raise ImportFileError(msg) from error
+    except FileNotFoundError:
+        msg = f"file {path} does not exist; check the path and name an existing CSV file"
+        raise ImportFileError(msg) from None
+    except IsADirectoryError:
+        msg = f"{path} is a folder; name one CSV file"
+        raise ImportFileError(msg) from None
+    except OSError as error:
+        cause = (error.strerror or type(error).__name__).lower()
+        msg = f"file {path} cannot be read: {cause}; name a CSV file that you may read"
+        raise ImportFileError(msg) from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        msg = f"file {path} is not UTF-8 text: byte {error.start} is {byte:#x}; save it as UTF-8"
+        raise ImportFileError(msg) from None
+    except pl.exceptions.PolarsError as error:
+        msg = f"file {path} is not a CSV table: {str(error).splitlines()[0]}"
+        raise ImportFileError(msg) from None
     return frame.rename({name: name.strip() for name in frame.columns})
 
 

@@ -94,3 +94,22 @@ def test_the_record_reads_the_newest_curve_and_every_position(
     assert found["positions"]["quantity"].to_list() == [-2.5]
     assert early["rates"].is_empty()
     assert early["positions"].is_empty()
+
+
+@pytest.mark.parametrize("read", [read_rates, read_positions])
+def test_a_file_that_cannot_be_read_is_named_with_the_cure(tmp_path: Path, read) -> None:
+    missing, latin, empty = (tmp_path / name for name in ("nowhere.csv", "latin.csv", "empty.csv"))
+    latin.write_bytes("date,é".encode("latin-1"))
+    empty.touch()
+    for path, text in (
+        (missing, f"file {missing} does not exist; check the path"),
+        (tmp_path, f"{tmp_path} is a folder; name one CSV file"),
+        (tmp_path / ("x" * 300), "cannot be read: file name too long; name a CSV file"),
+        (latin, f"file {latin} is not UTF-8 text: byte 5 is 0xe9; save it as UTF-8"),
+        (empty, f"file {empty} is not a CSV table: "),
+    ):
+        with pytest.raises(ImportFileError) as caught:
+            read(path)
+        assert text in str(caught.value)
+        assert "Errno" not in str(caught.value)
+        assert "\n" not in str(caught.value)
