@@ -77,6 +77,8 @@ def record_assets(
     settings: Settings,
     partitions: dg.PartitionsDefinition,
     progress: Callable[[datetime], None] | None = None,
+    *,
+    with_pictures: bool = True,
 ) -> dg.AssetsDefinition:
     """Build the assets of every derivation, with their checks.
 
@@ -89,6 +91,8 @@ def record_assets(
     progress
         Called with each hour that is done, in a run of this process; None writes it to the run's
         log.
+    with_pictures
+        Whether a run of one hour draws its surfaces; it takes four times as long as the hour.
     """
     check_specs = [
         dg.AssetCheckSpec(
@@ -127,7 +131,10 @@ def record_assets(
         except StoreError as error:
             # Only the database can be better off in a moment; the maths gives the same again.
             raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS) from error
-        yield from _events(context, results)
+        # Nobody looks at pictures in an event log that is about to be forgotten, and those of many
+        # hours would be stored once for every hour.
+        is_looked_at = len(hours) == 1 and not context.instance.is_ephemeral
+        yield from _events(context, results, with_pictures=with_pictures and is_looked_at)
 
     return record
 
@@ -139,7 +146,10 @@ def _data_version(result: DerivationResult) -> dg.DataVersion | None:
 
 
 def _events(
-    context: dg.AssetExecutionContext, results: dict[str, DerivationResult]
+    context: dg.AssetExecutionContext,
+    results: dict[str, DerivationResult],
+    *,
+    with_pictures: bool,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     blocked: dict[str, str] = {}
     frames = {
@@ -159,13 +169,7 @@ def _events(
                 ),
                 metadata=check_metadata(checks),
             )
-        metadata = materialisation_metadata(
-            # Nobody looks at pictures in an event log that is about to be forgotten, and those of a
-            # backfill would be stored once for every hour of it.
-            result,
-            frames,
-            with_pictures=len(context.partition_keys) == 1 and not context.instance.is_ephemeral,
-        )
+        metadata = materialisation_metadata(result, frames, with_pictures=with_pictures)
         if not result.blocked:
             yield dg.MaterializeResult(
                 asset_key=key, metadata=metadata, data_version=_data_version(result)

@@ -94,7 +94,6 @@ def materialise_hours(
         if progress is not None:
             progress(len(done), len(wanted))
 
-    assets = record_assets(settings, partitions, hour_is_done)
     selection: dg.AssetSelection = (
         dg.AssetSelection.groups("record")
         if names is None
@@ -103,16 +102,18 @@ def materialise_hours(
     models = [hourly_model_assets(settings, partitions)] if with_models else []
     if with_models:
         selection |= hourly_selection()
+    report = HoursReport()
+    wanted = {start_of_hour(hour) for hour in hours}
+    if only_missing:
+        wanted = missing_hours(settings, wanted, names)
+    # Hours of recorded boards lie apart, a run each: a backfill would draw every one of them.
+    assets = record_assets(settings, partitions, hour_is_done, with_pictures=len(wanted) == 1)
     job = dg.Definitions(
         assets=[*raw_assets(partitions), assets, *models],
         jobs=[dg.define_asset_job("record_hours", selection=selection)],
         resources={"settings": settings},
         executor=dg.in_process_executor,
     ).resolve_job_def("record_hours")
-    report = HoursReport()
-    wanted = {start_of_hour(hour) for hour in hours}
-    if only_missing:
-        wanted = missing_hours(settings, wanted, names)
     first, now = settings.record.start, utc_now()
     for hour in sorted(hour for hour in wanted if not first <= hour <= now):
         report.failed[hour] = (

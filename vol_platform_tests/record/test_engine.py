@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -13,9 +15,11 @@ from vol_platform.clock import utc_now
 from vol_platform.derivations import registry
 from vol_platform.derivations.contracts import DerivationContext
 from vol_platform.record import engine
+from vol_platform.record.assets import record_key
 from vol_platform.record.engine import materialise, parameters_hash
 from vol_platform.record.frames import context_of, read_derived, read_raw
 from vol_platform.record.missing import missing_hours
+from vol_platform.record.partitions import partition_key
 from vol_platform.record.run import HoursReport, materialise_hours
 from vol_platform.settings import QuoteSettings, RecordSettings, Settings
 from vol_platform.store.client import connect, query_frame
@@ -182,6 +186,28 @@ def test_hours_of_a_report_are_materialised_as_assets(database: Settings) -> Non
         runs = query_frame(client, "SELECT table_name, hour_ts, run_id, rows FROM derivation_runs")
     assert runs.height == 2 * len(TABLES)
     assert (runs["run_id"].str.len_chars() == 36).all()
+
+
+def test_one_hour_draws_its_surfaces_and_a_backfill_of_hours_apart_draws_none(
+    database: Settings, tmp_path: Path
+) -> None:
+    insert_board(database, MOMENTS)
+    instance = dg.DagsterInstance.local_temp(str(tmp_path))
+
+    def drawn() -> list[str | None]:
+        records = instance.fetch_materializations(record_key("surfaces"), limit=10).records
+        return [
+            record.partition_key
+            for record in records
+            if record.asset_materialization is not None
+            and "surface_BTC" in record.asset_materialization.metadata
+        ]
+
+    later = HOUR + timedelta(hours=5)
+    assert materialise_hours(database, [HOUR, later], instance=instance).succeeded == [HOUR, later]
+    assert drawn() == []
+    materialise_hours(database, [HOUR], instance=instance)
+    assert drawn() == [partition_key(HOUR)]
 
 
 def test_an_interrupted_backfill_goes_on_with_the_hours_that_are_missing(
