@@ -13,7 +13,6 @@ import dagster as dg
 
 from vol_platform.derivations.contracts import Derivation
 from vol_platform.derivations.registry import REGISTRY
-from vol_platform.errors import StoreError
 from vol_platform.record.automation import FINALISE
 from vol_platform.record.engine import DerivationResult, materialise
 from vol_platform.record.partitions import hour_of, partition_key
@@ -30,9 +29,6 @@ __all__ = ["POOL", "record_assets", "record_key"]
 
 POOL = "record"
 """Runs that write derived tables take turns: one writer per table and day."""
-
-_RETRIES = 2
-_RETRY_SECONDS = 2
 
 _RAW_OF_FRAME = {
     "chain": ("options_quotes", "options_metadata"),
@@ -119,18 +115,17 @@ def record_assets(
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         hours = [hour_of(key) for key in context.partition_keys]
         names = [key.path[-1] for key in context.selected_asset_keys]
-        try:
-            results = materialise(
-                settings,
-                hours,
-                names,
-                run_id=context.run.run_id,
-                progress=progress
-                or (lambda hour: context.log.debug("derived %s", partition_key(hour))),
-            )
-        except StoreError as error:
-            # Only the database can be better off in a moment; the maths gives the same again.
-            raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS) from error
+        # No retry of the step: `materialise` tries again what the database refused, and by a retry
+        # of all of it the outcomes of the checks of every published hour would be lost.
+        results = materialise(
+            settings,
+            hours,
+            names,
+            run_id=context.run.run_id,
+            progress=progress
+            or (lambda hour: context.log.debug("derived %s", partition_key(hour))),
+            warn=context.log.warning,
+        )
         # Nobody looks at pictures in an event log that is about to be forgotten, and those of many
         # hours would be stored once for every hour.
         is_looked_at = len(hours) == 1 and not context.instance.is_ephemeral
@@ -151,7 +146,7 @@ def _events(
     *,
     with_pictures: bool,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    blocked: dict[str, str] = {}
+    blocked: dict[str, list[str]] = {}
     frames = {
         name: result.last_frame for name, result in results.items() if result.last_frame is not None
     }
@@ -180,13 +175,16 @@ def _events(
             context.log_event(
                 dg.AssetMaterialization(key, partition=partition_key(hour), metadata=metadata)
             )
-        blocked.update(
-            {f"{name} {partition_key(hour)}": why for hour, why in result.blocked.items()}
-        )
+        for hour, why in result.blocked.items():
+            blocked.setdefault(why, []).append(f"{name} {partition_key(hour)}")
     if blocked:
-        lines = "; ".join(f"{what}: {why}" for what, why in blocked.items())
+        # A day that the database refused is one reason for every hour of every table.
+        lines = "; ".join(
+            f"{what[0]}{f' and {len(what) - 1} more' if len(what) > 1 else ''}: {why}"
+            for why, what in blocked.items()
+        )
         raise dg.Failure(
             f"not published: {lines}",
-            metadata={"not_published": len(blocked)},
+            metadata={"not_published": sum(map(len, blocked.values()))},
             allow_retries=False,
         )

@@ -10,8 +10,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby, zip_longest
 from multiprocessing import get_context
+from time import sleep
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -33,6 +35,8 @@ _HOURS_OF_AN_INSERT = 4
 """An insert costs as much as a second of rows: a file for every column, a part to be merged."""
 _ATTEMPTS_A_DAY = 3
 _PATIENCE_SECONDS = 3600.0
+_PAUSES_SECONDS = (2.0, 10.0)
+"""Before days that the database refused are tried again, all the others being done."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -89,11 +93,15 @@ def materialise(
     *,
     run_id: str = "",
     progress: Callable[[datetime], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, DerivationResult]:
     """Derive and publish hours.
 
     Every hour starts from nothing but its own ticks, so the order of the hours, their grouping and
     what was there before do not show in the result.
+
+    A day that the database refuses is put off until the others are done and then tried again, here
+    and not by whoever calls: only this call knows the checks of the days that were published.
 
     Parameters
     ----------
@@ -108,49 +116,80 @@ def materialise(
         Written to ``derivation_runs``.
     progress
         Called with each hour when it is derived; with several processes when its day is published.
+    warn
+        Called with a line for each day that is put off.
 
     Returns
     -------
     dict
         Results by name, in registry order.  An hour whose blocking check fails is in `blocked`, as
-        are the hours of everything that needs it; the other hours are published.
+        are the hours of everything that needs it, and those of a day that the database refused to
+        the end (running them again is safe); the other hours are published.
 
     Raises
     ------
-    StoreError
-        ClickHouse refused; days published before stay published, and running again is safe.
     DerivationError
         A derivation broke its contract.
     """
     chosen = None if names is None else frozenset(names)
     results = {one.name: DerivationResult(one) for one in _wanted(chosen)}
-    days = _days(hours)
-    told = progress or _nobody_asks
-    if settings.record.processes == 1 or len(days) == 1:
+    left, told = _days(hours), progress or _nobody_asks
+    for pause in (*_PAUSES_SECONDS, None):
+        refused = _try_days(settings, left, chosen, run_id, told, results)
+        left = [day for day, _ in refused]
+        if not left or pause is None:
+            break
+        for _, error in refused:
+            (warn or _nobody_asks)(f"{error}; tried again in {pause:g} s")
+        sleep(pause)
+    for day, error in refused:
+        nothing = _Told({}, dict.fromkeys(day, str(error)), {}, None)
+        _merge(results, dict.fromkeys(results, nothing))
+    return results
+
+
+def _try_days(
+    settings: Settings,
+    days: Sequence[list[datetime]],
+    names: frozenset[str] | None,
+    run_id: str,
+    progress: Callable[[datetime], None],
+    results: Mapping[str, DerivationResult],
+) -> list[tuple[list[datetime], StoreError]]:
+    """Derive and publish days and add them to the results; return those that were refused."""
+    refused: list[tuple[list[datetime], StoreError]] = []
+
+    def take(day: list[datetime], answer: Callable[[], dict[str, _Told]]) -> bool:
+        try:
+            _merge(results, answer())
+        except StoreError as error:
+            refused.append((day, error))
+            return False
+        return True
+
+    if settings.record.processes == 1 or len(days) <= 1:
         for day in days:
-            _merge(results, _materialise_day(settings, day, chosen, run_id, told))
-        return results
+            take(day, partial(_materialise_day, settings, day, names, run_id, progress))
+        return refused
     # Days are dealt out: a table is replaced a day partition at a time, by one writer.
     with ProcessPoolExecutor(
         min(settings.record.processes, len(days)), mp_context=get_context("spawn")
     ) as pool:
-        running = {
-            pool.submit(_materialise_day, settings, day, chosen, run_id): day for day in days
-        }
+        running = {pool.submit(_materialise_day, settings, day, names, run_id): day for day in days}
         try:
             for done in as_completed(running):
                 # Not kept: the answers of a month would hold thirty days of newest frames.
                 hours_of_day = running.pop(done)
-                _merge(results, done.result())
-                for hour in hours_of_day:
-                    told(hour)
+                if take(hours_of_day, done.result):
+                    for hour in hours_of_day:
+                        progress(hour)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return results
+    return refused
 
 
-def _nobody_asks(hour: datetime) -> None:
+def _nobody_asks(_: object) -> None:
     """Take note of nothing."""
 
 
