@@ -3,8 +3,9 @@
 ``python -m vol_platform_tests.benchmarks streamer_soak --minutes 60 --rate 7``.  The simulated
 exchange, a real store and the collector run as processes of their own.  The simulator's rate 7 is
 some 2,800 messages a second, three times the 911 that were measured of the real board.  The first
-fifth of the time is warm-up: slopes are fitted to what follows.  Lags are of all messages, as upper
-bounds of the collector's own buckets.
+fifth of the time is warm-up: slopes are fitted to what follows, to every sample and to the floor:
+the smallest of each twelfth.  A backlog of a busy moment raises a sample, a leak raises the floor.
+Lags are of all messages, as upper bounds of the collector's own buckets.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from vol_platform_tests.conftest import finish, start_store
 
 SEED = 7
 WARM_UP_SHARE = 0.2
+_FLOOR_PARTS = 12
 _SAMPLE_SECONDS = 5.0
 _DRAIN_SECONDS = 60
 
@@ -68,13 +70,22 @@ def _per_hour(seconds: list[float], values: list[float]) -> float:
     return float(np.polyfit(seconds, values, 1)[0] * 3600) if len(seconds) > 2 else float("nan")
 
 
+def _floor(seconds: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """Return time and value of the smallest sample of each twelfth."""
+    parts = [part for part in np.array_split(np.arange(len(values)), _FLOOR_PARTS) if part.size]
+    smallest = [int(part[np.argmin(np.take(values, part))]) for part in parts]
+    return [seconds[place] for place in smallest], [values[place] for place in smallest]
+
+
 def _report(database: Settings, metrics: str, samples: list[tuple[float, float, int]]) -> None:
     warm = samples[int(len(samples) * WARM_UP_SHARE) :]
     seconds, memory, descriptors = (list(each) for each in zip(*warm, strict=True))
-    slope = _per_hour(seconds, memory)
+    floor_seconds, floor = _floor(seconds, memory)
+    slope, floor_slope = _per_hour(seconds, memory), _per_hour(floor_seconds, floor)
     print(
         f"memory {memory[0]:.1f} MB after the warm-up, {memory[-1]:.1f} MB at the end, largest "
-        f"{max(memory):.1f} MB, slope {slope:+.2f} MB/h; descriptors {min(descriptors)} to "
+        f"{max(memory):.1f} MB, slope {slope:+.2f} MB/h, of the floor {floor_slope:+.2f} MB/h "
+        f"({', '.join(f'{each:.0f}' for each in floor)}); descriptors {min(descriptors)} to "
         f"{max(descriptors)}"
     )
     for stage in ("exchange_to_receive", "receive_to_spool", "receive_to_queryable"):
