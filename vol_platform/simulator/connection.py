@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -170,7 +171,8 @@ class Connection:
             if data:
                 self.writer.write(data)
             elif self.writer.can_write_eof():
-                self.writer.write_eof()
+                with suppress(OSError):  # the other side was killed
+                    self.writer.write_eof()
 
     # ---------------------------------------------------------------- receiving
 
