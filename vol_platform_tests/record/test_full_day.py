@@ -168,6 +168,7 @@ def names_of_failed(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[str]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_whole_day_goes_from_messages_to_a_summary_and_nothing_is_lost(
     database: Settings,
     instance: dg.DagsterInstance,
