@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from vol_platform.errors import StoreError
@@ -11,6 +15,9 @@ from vol_platform.store.client import connect
 from vol_platform_tests.stack import RunningStack, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+TABLES = ("options_quotes", "futures_prices", "spot_prices")
+_SEGMENTS = "FROM ingest_segments FINAL WHERE first_received_ts > {begun:DateTime64(6, 'UTC')}"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +59,6 @@ def test_a_killed_part_comes_back_and_data_flows_again(stack: RunningStack, part
     )
     wait_for(f"quotes flow after {part} was killed", lambda: quotes(stack) > quotes_then)
     wait_for(f"live surfaces flow after {part} was killed", lambda: live_views(stack) > views_then)
-
-
-TABLES = ("options_quotes", "futures_prices", "spot_prices")
-_SEGMENTS = "FROM ingest_segments FINAL WHERE first_received_ts > {begun:DateTime64(6, 'UTC')}"
 
 
 @pytest.fixture
@@ -102,3 +105,62 @@ def test_no_acknowledged_row_is_lost_or_doubled(stack: RunningStack, unmerged: s
             assert rows > 0
             assert held == distinct, f"{table}: {held - distinct} rows twice"
             assert held == rows, f"{table}: {rows} acknowledged, {held} there"
+
+
+def test_the_commands_show_the_live_surface(stack: RunningStack, tmp_path: Path) -> None:
+    wait_for("live surfaces", lambda: live_views(stack) > 0)
+    picture = tmp_path / "surface.png"
+    for command, expected in (
+        (("surface",), "in spread"),
+        (("surface", "--png", str(picture)), str(picture)),
+        (("term",), "atm vol"),
+        (("smile",), "k = "),
+        (("atm", "--days", "30"), "30 days"),
+        (("sql", "SELECT 6 * 7 AS answer", "--format", "CSV"), "42"),
+    ):
+        result = stack.vol(*command)
+        assert result.returncode == 0, result.stderr
+        assert expected in result.stdout, result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with connect(stack.settings()) as client:
+        name = client.query("SELECT any(instrument_name) FROM live_greeks").result_rows[0][0]
+    greeks = stack.vol("greeks", name)
+    assert greeks.returncode == 0, greeks.stderr
+    assert "gamma" in greeks.stdout
+
+
+def test_a_second_start_says_what_runs_and_changes_nothing(stack: RunningStack) -> None:
+    pids = stack.pids()
+    again = stack.vol("up")
+    assert again.returncode == 0
+    assert "Already running for" in again.stdout
+    assert "ClickHouse (HTTP)" in again.stdout
+    assert stack.pids() == pids
+
+
+def test_status_names_every_part_and_restart(stack: RunningStack) -> None:
+    status = stack.vol("status")
+    assert status.returncode == 0, status.stdout
+    for part in ("store", "redis", "exchange", "streamer", "live"):
+        assert f"\n{part} " in status.stdout
+    assert "quotes, last minute" in status.stdout
+
+
+def test_nothing_is_left_when_supervisor_and_guard_are_killed_and_down_cleans_up(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    pids = stack.pids()
+    assert len(pids) >= 5
+    os.kill(stack.process.pid, signal.SIGKILL)
+    stack.process.wait()
+    wait_for("the guard stopped every part", lambda: not any(_runs(pid) for pid in pids))
+    down = stack.vol("down")
+    assert down.returncode == 0, down.stderr
+    assert stack.state() is None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
