@@ -28,6 +28,7 @@ __all__ = ["Backup", "backups", "forget_backups", "make_backup", "restore_backup
 
 _VERSION = 1
 _NAME_FORMAT = "%Y-%m-%dT%H%M%SZ"
+_NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z\Z")
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _LOOK_SECONDS = 0.25
 _DONE = {"BACKUP_CREATED", "RESTORED"}
@@ -227,8 +228,10 @@ def forget_backups(
     before = clock() - timedelta(weeks=settings.s3.backup_weeks)
     folder = _folder(database)
     bases = {one.name: one.base for one in backups(bucket, database)}
-    for key in bucket.keys(folder):  # and what interrupted ones left
-        bases.setdefault(key.removeprefix(folder).split("/")[0].removesuffix(".json"), None)
+    for key in bucket.keys(folder):  # and what interrupted ones left; what is not ours stays
+        name = key.removeprefix(folder).split("/")[0].removesuffix(".json")
+        if _NAME.match(name):
+            bases.setdefault(name, None)
     families: dict[str, list[str]] = {}
     for name in sorted(bases):
         families.setdefault(bases[name] or name, []).append(name)

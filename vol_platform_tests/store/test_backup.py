@@ -105,6 +105,7 @@ def test_old_backups_go_with_all_that_complete_them_and_young_ones_stay(market: 
     monday = make_backup(market, **at(MONDAY))
     sunday = make_backup(market, **at(MONDAY + timedelta(days=6)))
     bucket.put_json(f"{old.database}/backups/2026-01-01T000000Z/data/left", {})
+    bucket.put_json(f"{old.database}/backups/notes/of-somebody", {})
     told: list[str] = []
     now = MONDAY + timedelta(weeks=4, days=1)  # Monday is too old, what completes it is not
     gone = forget_backups(market, clock=lambda: now, told=told.append)
@@ -113,7 +114,8 @@ def test_old_backups_go_with_all_that_complete_them_and_young_ones_stay(market: 
     assert not list(bucket.keys(f"{old.database}/backups/{old.name}/"))
     gone = forget_backups(market, clock=lambda: now + timedelta(days=6))
     assert gone == [sunday.name, monday.name]
-    assert not list(bucket.keys(f"{old.database}/backups/"))
+    left = list(bucket.keys(f"{old.database}/backups/"))
+    assert left == [f"{old.database}/backups/notes/of-somebody"]
 
 
 def test_a_backup_that_breaks_does_not_exist(market: Settings) -> None:
