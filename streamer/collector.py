@@ -31,6 +31,7 @@ from streamer.settings import StreamerSettings
 from streamer.sockets import Sockets
 from streamer.spool import OpenSegment, Spool
 from streamer.store import Store
+from streamer.tasks import end_tasks
 from streamer.writer import SegmentWriter, Written
 
 if TYPE_CHECKING:
@@ -338,9 +339,7 @@ class Collector:
     async def _finish(
         self, tasks: list[asyncio.Task[Any]], writer: threading.Thread, server: MetricsServer
     ) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         loop = asyncio.get_running_loop()
         await self._sealer.seal_last()
         self._draining.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 from websockets.asyncio.client import connect
@@ -16,6 +17,7 @@ from streamer.deribit.session_data import Event
 from streamer.errors import ExchangeError
 from streamer.frames import LARGEST_MESSAGE_BYTES, FrameConnection
 from streamer.log import logger
+from streamer.tasks import end_tasks
 
 __all__ = ["Connection", "Sink"]
 
@@ -172,9 +174,7 @@ class Connection:
             done, _ = await asyncio.wait({*tasks, broken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             socket.stop_delivery()
-            for task in tasks:
-                task.cancel()
-            _, pumped = await asyncio.gather(*tasks, return_exceptions=True)
+            _, pumped = await end_tasks(tasks)
         if broken.done():
             broken.result()
         if tasks[0] in done or isinstance(pumped, ConnectionClosed):
@@ -223,7 +223,6 @@ class Connection:
             elif not is_complete:
                 self.is_complete = False
             self._work.clear()
-            try:
-                await asyncio.wait_for(self._work.wait(), _PUMP_SECONDS)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PUMP_SECONDS):
+                    await self._work.wait()

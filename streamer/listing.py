@@ -72,7 +72,8 @@ class Lister:
             if has_failed and len(self._catalogue) == 0:
                 pause = self._settings.backoff_seconds  # without a list there is nothing to stream
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), min(pause, self._seconds_to_roll()))
+                async with asyncio.timeout(min(pause, self._seconds_to_roll())):
+                    await self._due.wait()
 
     def _seconds_to_roll(self) -> float:
         """Return how long until the next expiry is just past, when new instruments appear."""

@@ -147,7 +147,8 @@ class MetricsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = await asyncio.wait_for(reader.readline(), timeout=5.0)
+            async with asyncio.timeout(5.0):
+                request = await reader.readline()
             parts = request.split()
             path = parts[1].decode("ascii", "replace") if len(parts) > 1 else ""
             status, kind, body = self._answer(path)

@@ -24,6 +24,7 @@ from streamer.log import logger
 from streamer.segment import RecordKind
 from streamer.settings import StreamerSettings
 from streamer.sockets import Sockets
+from streamer.tasks import end_tasks
 
 __all__ = ["CaptureFile", "Recorder", "export_archive"]
 
@@ -157,9 +158,7 @@ class Recorder:
                     task.result()  # raises what ended it
         finally:
             tasks = {lister, *self._sockets.tasks}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
             await self._rest.close()
 
     def take_frames(self, frames: list[bytes], received_ns: int, connection_id: int) -> None:

@@ -14,6 +14,7 @@ from vol_platform.local.ports import HOST
 __all__ = ["Part", "Probe", "http_probe", "redis_probe", "tcp_probe"]
 
 Probe = Callable[[], Awaitable[bool]]
+_PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def tcp_probe(port: int) -> Probe:
 
     async def probe() -> bool:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, port), 2.0)
+            async with asyncio.timeout(_PROBE_SECONDS):
+                _, writer = await asyncio.open_connection(HOST, port)
         except (OSError, TimeoutError):
             return False
         writer.close()
@@ -61,9 +63,10 @@ def redis_probe(port: int) -> Probe:
 
     async def probe() -> bool:
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(HOST, port), 2.0)
-            writer.write(b"PING\r\n")
-            answer = await asyncio.wait_for(reader.readline(), 2.0)
+            async with asyncio.timeout(_PROBE_SECONDS):
+                reader, writer = await asyncio.open_connection(HOST, port)
+                writer.write(b"PING\r\n")
+                answer = await reader.readline()
         except (OSError, TimeoutError):
             return False
         writer.close()

@@ -223,7 +223,8 @@ class Supervisor:
             return
         _signal_group(process.pid, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), part.stop_seconds)
+            async with asyncio.timeout(part.stop_seconds):
+                await process.wait()
         except TimeoutError:
             self._set(part, "stopping", f"did not stop within {part.stop_seconds:.0f} s; killed")
         _signal_group(process.pid, signal.SIGKILL)

@@ -251,7 +251,8 @@ class Connection:
             self._answered.clear()
             self.send(heartbeat("test_request"))
             try:
-                await asyncio.wait_for(self._answered.wait(), scaled)
+                async with asyncio.timeout(scaled):
+                    await self._answered.wait()
             except TimeoutError:
                 self.close(CloseCode.NORMAL_CLOSURE, "heartbeat timeout")
                 self.writer.close()

@@ -42,14 +42,12 @@ async def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None
 
 async def run_until(collector: Collector, condition: Callable[[], bool]) -> Accounting:
     running = asyncio.create_task(collector.run())
-    waiting = asyncio.create_task(until(condition))
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if waiting.done():
-        waiting.result()
-    else:
-        waiting.cancel()
-    collector.stop()
-    return await running
+    try:
+        await until(lambda: condition() or running.done())
+    finally:
+        collector.stop()
+        accounting = await running
+    return accounting
 
 
 def stored_rows(collector: Collector) -> int:
@@ -206,7 +204,8 @@ async def test_a_replayed_capture_ends_with_its_accounting(real_data, database, 
             channels=["ticker.BTC-25MAR22-50000-C.100ms"],
             exit_when_closed=True,
         )
-        accounting = await asyncio.wait_for(collector.run(), 60.0)
+        async with asyncio.timeout(60.0):
+            accounting = await collector.run()
     assert accounting.is_balanced
     assert accounting.accounts.rows["options_quotes"] == 92
     assert accounting.accounts.rows["order_books"] == 56

@@ -163,7 +163,8 @@ async def until_rows(database: Settings, more_than: int) -> None:
 
 async def stop(process: asyncio.subprocess.Process) -> None:
     process.send_signal(signal.SIGTERM)
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
     assert process.returncode == 0
     accounting = json.loads(output)
     assert accounting["frames"] + accounting["waiting_on_disk"] == accounting["messages"]
