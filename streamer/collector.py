@@ -6,33 +6,33 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from streamer.archive import Archive, ArchiveKeeper
-from streamer.batch import Accounts
-from streamer.catalogue import Catalogue
+from streamer.captures.ingest import Accounting, spool_limits
 from streamer.clock import Clock
-from streamer.connection import Connection
+from streamer.database.hours import HourKeeper
+from streamer.database.store import Store
+from streamer.database.writer import SegmentWriter, Written
+from streamer.decoding.batch import Accounts
 from streamer.deribit.rest import RestClient
 from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session_data import Event
 from streamer.errors import StreamerError
-from streamer.gap_keeper import GapKeeper
-from streamer.hours import HourKeeper
-from streamer.ingest import Accounting, spool_limits
-from streamer.listing import Lister
+from streamer.feed.catalogue import Catalogue
+from streamer.feed.connection import Connection
+from streamer.feed.listing import Lister
+from streamer.feed.sockets import Sockets
 from streamer.log import logger
-from streamer.metrics import Metrics, MetricsServer
-from streamer.observation import Observation
-from streamer.reactions import Reactions
-from streamer.recall import recall_when_stored
-from streamer.repairs import Repairer
-from streamer.sealer import Sealer
-from streamer.segment import RecordKind
+from streamer.observe.metrics import Metrics, MetricsServer
+from streamer.observe.observation import Observation
 from streamer.settings import StreamerSettings
-from streamer.sockets import Sockets
-from streamer.spool import OpenSegment, Spool
-from streamer.store import Store
+from streamer.spool.archive import Archive, ArchiveKeeper
+from streamer.spool.sealer import Sealer
+from streamer.spool.segment import RecordKind
+from streamer.spool.spool import OpenSegment, Spool
 from streamer.tasks import end_tasks
-from streamer.writer import SegmentWriter, Written
+from streamer.watch.gap_keeper import GapKeeper
+from streamer.watch.reactions import Reactions
+from streamer.watch.recall import recall_when_stored
+from streamer.watch.repairs import Repairer
 
 if TYPE_CHECKING:
     from streamer.publish import Publisher

@@ -12,14 +12,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streamer.capture import channels_of_capture, read_capture
+from streamer.captures.capture import channels_of_capture, read_capture
+from streamer.captures.ingest import Accounting, ingest_messages
+from streamer.captures.recorder import CaptureFile, Recorder, export_archive
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
 from streamer.errors import CaptureError, StreamerError
 from streamer.history.command import history
-from streamer.ingest import Accounting, ingest_messages
 from streamer.log import configure
-from streamer.recorder import CaptureFile, Recorder, export_archive
 from streamer.settings import StreamerSettings, load_settings
 
 __all__ = ["app", "main"]

@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from streamer.clock import Clock
-from streamer.decode import Decoded, FrameDecoder, Outcome
+from streamer.decoding.decode import Decoded, FrameDecoder, Outcome
+from streamer.decoding.rows import Row
+from streamer.decoding.tables import TABLES, Column
 from streamer.deribit.instruments import kind_of, market_of
 from streamer.log import logger
-from streamer.rows import Row
-from streamer.tables import TABLES, Column
 
 __all__ = ["PUBLISHED_TABLES", "Publisher", "row_values"]
 

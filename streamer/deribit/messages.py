@@ -1,9 +1,9 @@
 """The messages of the wire as typed structures.
 
 A field that is missing on the wire is None here.  Numbers are doubles; whether a double holds all
-digits of the wire is decided in `streamer.decimals`.  The structures with ``forbid_unknown_fields``
-are tried first, so that a field nobody knows is noticed; `streamer.decode` then reads the message
-without it and counts the name.
+digits of the wire is decided in `streamer.decoding.decimals`.  The structures with
+``forbid_unknown_fields`` are tried first, so that a field nobody knows is noticed;
+`streamer.decoding.decode` then reads the message without it and counts the name.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from streamer.catalogue import listing_currency
 from streamer.clock import SYSTEM_CLOCK
+from streamer.database.store import TRANSIENT_ERRORS
 from streamer.deribit.rest import RestClient, instruments_of
 from streamer.errors import HistoryError, StreamerError
+from streamer.feed.catalogue import listing_currency
 from streamer.history.compare import (
     Comparison,
     compare_trades,
@@ -37,7 +38,6 @@ from streamer.history.tasks import (
 from streamer.history.window import Window, read_markets, read_window
 from streamer.log import configure
 from streamer.settings import StreamerSettings, load_settings
-from streamer.store import TRANSIENT_ERRORS
 
 __all__ = ["history"]
 

@@ -13,16 +13,16 @@ import msgspec
 import pyarrow as pa
 
 from streamer.clock import Clock
-from streamer.columns import Provenance, RowList, build
-from streamer.decimals import long_number_offsets
-from streamer.decode import FrameDecoder, Outcome
+from streamer.database.store import Store
+from streamer.decoding.columns import Provenance, RowList, build
+from streamer.decoding.decimals import long_number_offsets
+from streamer.decoding.decode import FrameDecoder, Outcome
+from streamer.decoding.rows import Row
 from streamer.deribit.instruments import market_of
 from streamer.errors import StoreRefusedError
 from streamer.history.intervals import Interval
 from streamer.history.messages import ROW_TYPES
-from streamer.rows import Row
 from streamer.settings import StreamerSettings
-from streamer.store import Store
 
 __all__ = [
     "HistoryStore",

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from streamer.clock import Clock
-from streamer.columns import Provenance, RowList, build
+from streamer.database.hours import HourKeeper
+from streamer.database.store import Store
+from streamer.decoding.columns import Provenance, RowList, build
 from streamer.deribit.instruments import Kind, market_of
 from streamer.deribit.messages import Instrument, TickSizeStep
 from streamer.errors import HistoryError, StoreRefusedError
 from streamer.history.tardis_rows import COLUMNS, Refused, TardisBatch, quotes_of
-from streamer.hours import HourKeeper
 from streamer.settings import StreamerSettings
-from streamer.store import Store
 
 __all__ = ["TardisAccount", "store_tardis_file"]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamer.columns import decimal128
-from streamer.decimals import as_doubles, scale_exactly
+from streamer.decoding.columns import decimal128
+from streamer.decoding.decimals import as_doubles, scale_exactly
 from streamer.deribit.instruments import market_of
 
 __all__ = ["COLUMNS", "Refused", "TardisBatch", "quotes_of"]

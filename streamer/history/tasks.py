@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from streamer.catalogue import listing_currency
 from streamer.deribit.instruments import market_of
 from streamer.deribit.messages import Instrument
+from streamer.feed.catalogue import listing_currency
 from streamer.history.chart_pagers import (
     CandlePager,
     DeliveryPager,

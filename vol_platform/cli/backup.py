@@ -15,7 +15,7 @@ backup_app = typer.Typer(no_args_is_help=True, help="The whole database to S3, a
 def make() -> None:
     """Back the database up: full for the first time in a week, else what changed since then."""
     from vol_platform.local.running import settings_of_running_stack
-    from vol_platform.store.backup import make_backup
+    from vol_platform.store.s3.backup import make_backup
 
     made = make_backup(settings_of_running_stack())
     kind = f"what changed since {made.base}" if made.base else "full"
@@ -29,8 +29,8 @@ def make() -> None:
 def list_backups() -> None:
     """List the backups on S3, oldest first."""
     from vol_platform.local.running import settings_of_running_stack
-    from vol_platform.store.backup import backups
-    from vol_platform.store.object_store import Bucket
+    from vol_platform.store.s3.backup import backups
+    from vol_platform.store.s3.object_store import Bucket
 
     settings = settings_of_running_stack()
     found = backups(Bucket(settings.s3), settings.clickhouse.database)
@@ -51,7 +51,7 @@ def restore(
 ) -> None:
     """Restore a backup into a new database; the one in use is not touched."""
     from vol_platform.local.running import settings_of_running_stack
-    from vol_platform.store.backup import restore_backup
+    from vol_platform.store.s3.backup import restore_backup
 
     tables = restore_backup(settings_of_running_stack(), name, into=into, database=database)
     for table, (then, now) in tables.items():

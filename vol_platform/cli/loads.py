@@ -76,9 +76,9 @@ def archive(
 ) -> None:
     """Write days that are over, raw rows as Parquet, to S3; read them back and compare."""
     from vol_platform.local.running import settings_of_running_stack
-    from vol_platform.store.archive import archive_day
     from vol_platform.store.client import connect
-    from vol_platform.store.object_store import Bucket
+    from vol_platform.store.s3.archive import archive_day
+    from vol_platform.store.s3.object_store import Bucket
 
     settings = settings_of_running_stack()
     with connect(settings) as client:
@@ -109,8 +109,8 @@ def restore(
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
     from vol_platform.store.migrate import migrate
-    from vol_platform.store.object_store import Bucket
-    from vol_platform.store.restore import restore_day
+    from vol_platform.store.s3.object_store import Bucket
+    from vol_platform.store.s3.restore import restore_day
 
     settings = settings_of_running_stack()
     migrate(settings)

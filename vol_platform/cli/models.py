@@ -11,7 +11,7 @@ import typer
 from vol_platform.cli.data import parse_hour
 
 if TYPE_CHECKING:
-    from vol_platform.store.sql_models import SqlModel
+    from vol_platform.store.sql_models.loader import SqlModel
 
 __all__ = ["register"]
 
@@ -21,7 +21,7 @@ models_app = typer.Typer(no_args_is_help=True, help="The SQL models: staging and
 @models_app.command("list")
 def list_models() -> None:
     """Show every model with what becomes of it."""
-    from vol_platform.store.sql_models import load_models
+    from vol_platform.store.sql_models.loader import load_models
 
     for model in load_models().values():
         place = f"{model.path.parent.name}/{model.name}"
@@ -34,8 +34,8 @@ def check() -> None:
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.record.model_assets import parameter_values
     from vol_platform.store.client import connect
-    from vol_platform.store.sql_models import load_models
-    from vol_platform.store.sql_models_run import check_types, ensure
+    from vol_platform.store.sql_models.loader import load_models
+    from vol_platform.store.sql_models.run import check_types, ensure
 
     models = load_models()
     settings = settings_of_running_stack()
@@ -52,8 +52,8 @@ def docs(
     output: Annotated[Path, typer.Option(help="File to write.")] = Path("models.html"),
 ) -> None:
     """Write one HTML page about every model: columns, tests, lineage, statement."""
-    from vol_platform.store.sql_models import load_models
-    from vol_platform.store.sql_models_docs import models_page
+    from vol_platform.store.sql_models.docs import models_page
+    from vol_platform.store.sql_models.loader import load_models
 
     models = load_models()
     output.write_text(models_page(models), encoding="utf-8")
@@ -74,7 +74,7 @@ def run(
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.record.model_assets import parameter_values
     from vol_platform.store.client import connect
-    from vol_platform.store.sql_models_run import materialise_model
+    from vol_platform.store.sql_models.run import materialise_model
 
     models, model = _find(name)
     if model.front.materialized == "incremental" and first is None:
@@ -107,7 +107,7 @@ def rebuild(name: Annotated[str, typer.Argument(help="Name of a model with a tab
     """Drop a table whose model has other columns now; its hours must then run again."""
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
-    from vol_platform.store.sql_models_run import ensure
+    from vol_platform.store.sql_models.run import ensure
 
     models, model = _find(name)
     if not model.front.is_table:
@@ -119,7 +119,7 @@ def rebuild(name: Annotated[str, typer.Argument(help="Name of a model with a tab
 
 
 def _find(name: str) -> tuple[dict[str, SqlModel], SqlModel]:
-    from vol_platform.store.sql_models import load_models
+    from vol_platform.store.sql_models.loader import load_models
 
     models = load_models()
     if name not in models:

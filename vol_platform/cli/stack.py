@@ -75,7 +75,7 @@ def up(
     """Start every part, show the first surface, stay until Ctrl-C."""
     from rich.console import Console
 
-    from vol_platform.local.plan import Options
+    from vol_platform.local.options import Options
     from vol_platform.local.up import bring_up
     from vol_platform.settings import load_settings
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vol_platform.errors import LocalStackError
 from vol_platform.local.dagster_home import write_dagster_home
 from vol_platform.local.layout import Layout
+from vol_platform.local.options import Options
 from vol_platform.local.parts import Part, http_probe, redis_probe, tcp_probe
 from vol_platform.local.ports import HOST
 from vol_platform.settings import Settings
-
-if TYPE_CHECKING:
-    from vol_platform.local.plan import Options
 
 __all__ = [
     "S3_INNER_PORTS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,30 +10,14 @@ from pydantic import BaseModel
 
 from vol_platform.local import children
 from vol_platform.local.layout import Layout
+from vol_platform.local.options import Options
 from vol_platform.local.parts import Part
 from vol_platform.local.ports import HOST, PortChooser
 from vol_platform.settings import Settings
 
-__all__ = ["Options", "Plan", "make_plan"]
+__all__ = ["Plan", "make_plan"]
 
 _SIMULATED_DATABASE = "vol_sim"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `vol up` was asked for."""
-
-    exchange: str = "simulator"
-    """simulator or deribit."""
-    currencies: tuple[str, ...] = ("BTC",)
-    seed: int = 7
-    history_hours: int = 3
-    """Simulated hours to fill in before now; 0 for none.  The real exchange has no such thing."""
-    with_dagster: bool = True
-    with_s3: bool = False
-    ports: dict[str, int | None] = field(default_factory=dict)
-    """Ports asked for by name: store, redis, s3, exchange, streamer, dagster."""
-    port_offset: int = 0
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def _write_channels(capture: Path, file: Path) -> Path:
 
     Raw channels want a login that a replay has not; their aggregated twins carry the same data.
     """
-    from vol_platform.simulator.capture import read_capture
+    from vol_platform.simulator.exchange.capture import read_capture
 
     names = sorted(read_capture(capture).channels)
     twins = [

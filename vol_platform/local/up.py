@@ -13,7 +13,8 @@ from rich.console import Console
 from vol_platform.clock import monotonic_seconds, utc_now
 from vol_platform.local.first_surface import FirstSurface
 from vol_platform.local.layout import Layout
-from vol_platform.local.plan import Options, Plan, make_plan
+from vol_platform.local.options import Options
+from vol_platform.local.plan import Plan, make_plan
 from vol_platform.local.screen import Screen
 from vol_platform.local.state import StackState, clean_leftovers, hold_lock, read_state
 from vol_platform.local.supervisor import Supervisor

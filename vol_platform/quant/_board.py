@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant import black76, implied
-from vol_platform.quant._quote_kernels import collect, out_of_the_money
+from vol_platform.quant._kernels.quotes import collect, out_of_the_money
 from vol_platform.quant.cleaning import BOUND, TWO_SIDED, QuoteRules
 from vol_platform.quant.errors import QuantError
 

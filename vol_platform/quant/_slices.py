@@ -20,7 +20,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._compile import kernel
+from vol_platform.quant._kernels.compile import kernel
 
 __all__ = [
     "KNOTS",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from vol_platform.quant._report import ExpiryReport
+from vol_platform.quant._fit.report import ExpiryReport
 from vol_platform.quant._slices import KNOTS, ROW
 from vol_platform.quant.errors import QuantError
 

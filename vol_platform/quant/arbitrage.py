@@ -1,6 +1,6 @@
 """Static arbitrage: exact checks of a surface, and of the quotes themselves.
 
-*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, proved by branch and bound (`_exact`);
+*Butterfly*: Durrleman's ``g(k) >= 0`` on the whole line, proved by branch and bound (`exact`);
 for a plain SVI slice also by its place in Martini and Mingone's domain, which never evaluates g.
 *Calendar*: ``w_far - w_near >= 0`` at every k likewise, with the crossings of the hyperbolas as
 roots of a quartic beside it.  *Wings*: Lee's bound on both slopes, and their order in time.
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._crossings import hyperbola_crossings
-from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
-from vol_platform.quant._quote_arbitrage import (
+from vol_platform.quant._no_arbitrage.crossings import hyperbola_crossings
+from vol_platform.quant._no_arbitrage.exact import butterfly_minimum, calendar_minimum
+from vol_platform.quant._no_arbitrage.quotes import (
     BoardRepair,
     ParityBreach,
     QuoteRepair,
@@ -27,9 +27,9 @@ from vol_platform.quant._quote_arbitrage import (
     parity_breaches,
     quote_repairs,
 )
+from vol_platform.quant._no_arbitrage.svi_domain import ButterflyDomain, butterfly_domain
 from vol_platform.quant._slices import butterfly as row_butterfly
 from vol_platform.quant._slices import raw_to_row
-from vol_platform.quant._svi_domain import ButterflyDomain, butterfly_domain
 
 if TYPE_CHECKING:
     from vol_platform.quant.surface import Surface

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vol_platform.quant._black_kernels import price_kernel
 from vol_platform.quant._columns import columns
+from vol_platform.quant._kernels.black import price_kernel
 
 __all__ = ["price", "price_coin"]
 

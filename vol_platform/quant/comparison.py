@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from vol_platform.quant._finite_checks import (
+from vol_platform.quant._no_arbitrage.finite_checks import (
     Smile,
     checked_range,
     has_butterfly,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._parity import deepest_regions
+from vol_platform.quant._kernels.parity import deepest_regions
 from vol_platform.quant.errors import QuantError
 
 __all__ = [

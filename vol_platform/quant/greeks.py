@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vol_platform.quant._columns import columns, float_array
-from vol_platform.quant._greeks_kernel import GREEK_COUNT, greeks_kernel
+from vol_platform.quant._kernels.greeks import GREEK_COUNT, greeks_kernel
 from vol_platform.quant.errors import QuantError
 
 __all__ = ["CoinGreeks", "Greeks", "coin_greeks", "greeks", "sticky_moneyness_delta"]

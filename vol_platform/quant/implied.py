@@ -18,8 +18,8 @@ import enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vol_platform.quant._black_kernels import implied_vol_kernel
 from vol_platform.quant._columns import columns
+from vol_platform.quant._kernels.black import implied_vol_kernel
 
 __all__ = [
     "ImpliedVolStatus",

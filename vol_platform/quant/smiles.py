@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._compile import kernel
+from vol_platform.quant._kernels.compile import kernel
 from vol_platform.quant._slices import ROW, derivatives
 from vol_platform.quant._smile_points import delta_log_moneyness
 

@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._chain_fit import (
+from vol_platform.quant._fit.essvi_chain import (
     MINGONE,
     POWER_LAW,
     chain_of,

@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant._board import Board, FitQuotes
-from vol_platform.quant._config import SurfaceConfig
-from vol_platform.quant._fit_chain import ChainFit, fit_chain
+from vol_platform.quant._fit.chain import ChainFit, fit_chain
+from vol_platform.quant._fit.config import SurfaceConfig
+from vol_platform.quant._fit.report import ExpiryReport, build_report
 from vol_platform.quant._in_time import Timeline, forward_at
-from vol_platform.quant._report import ExpiryReport, build_report
 from vol_platform.quant._slices import ROW
 from vol_platform.quant._slices import total_variance as row_total_variance
 from vol_platform.quant.errors import QuantError

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vol_platform.quant._calibrate import COLD, Calibration
 from vol_platform.quant._columns import quoted_smile
-from vol_platform.quant._problem import Loss, new_problem
+from vol_platform.quant._fit.calibrate import COLD, Calibration
+from vol_platform.quant._fit.problem import Loss, new_problem
+from vol_platform.quant._fit.start import RICH
 from vol_platform.quant._slices import ROW, row_to_raw
-from vol_platform.quant._start import RICH
 from vol_platform.quant.errors import QuantError
 
 __all__ = [

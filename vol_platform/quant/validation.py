@@ -17,7 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vol_platform.quant import arbitrage, black76
-from vol_platform.quant._finite_checks import checked_range, has_butterfly, has_calendar
+from vol_platform.quant._no_arbitrage.finite_checks import (
+    checked_range,
+    has_butterfly,
+    has_calendar,
+)
 from vol_platform.quant.surface import Board, Surface
 
 __all__ = ["BoardReport", "pool", "validate_board"]

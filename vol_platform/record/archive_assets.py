@@ -10,10 +10,10 @@ from vol_platform.clock import utc_now
 from vol_platform.record.presentation import OWNER, table_metadata
 from vol_platform.record.raw_assets import raw_key, raw_names
 from vol_platform.settings import Settings
-from vol_platform.store.archive import archive_day
-from vol_platform.store.archive_tables import ARCHIVED, day_contents
 from vol_platform.store.client import connect
-from vol_platform.store.object_store import Bucket
+from vol_platform.store.s3.archive import archive_day
+from vol_platform.store.s3.archive_tables import ARCHIVED, day_contents
+from vol_platform.store.s3.object_store import Bucket
 
 __all__ = [
     "ARCHIVE",

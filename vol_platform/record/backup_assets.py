@@ -9,8 +9,8 @@ from vol_platform.clock import utc_now
 from vol_platform.record.archive_assets import ARCHIVE
 from vol_platform.record.presentation import OWNER
 from vol_platform.settings import Settings
-from vol_platform.store.backup import Backup, backups, forget_backups, make_backup
-from vol_platform.store.object_store import Bucket
+from vol_platform.store.s3.backup import Backup, backups, forget_backups, make_backup
+from vol_platform.store.s3.object_store import Bucket
 
 __all__ = ["BACKUPS", "backup_age", "backup_asset", "backup_check", "backup_job", "backup_schedule"]
 

@@ -20,7 +20,7 @@ from vol_platform.derivations.raw import assemble_chain, complete_index
 from vol_platform.record.partitions import HOUR
 from vol_platform.settings import Settings
 from vol_platform.store.client import query_frame
-from vol_platform.store.sql_models import project_models, render
+from vol_platform.store.sql_models.loader import project_models, render
 
 __all__ = ["LOADED", "context_of", "read_derived", "read_loaded", "read_model", "read_raw"]
 

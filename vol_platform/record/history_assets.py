@@ -26,8 +26,8 @@ from vol_platform.settings import Settings
 from vol_platform.store.client import connect, query_frame
 from vol_platform.store.publish import PublishedHour
 from vol_platform.store.replace import WHOLE, replace_table
-from vol_platform.store.sql_models import SqlModel, project_models, render
-from vol_platform.store.sql_models_run import ensure, materialise_model
+from vol_platform.store.sql_models.loader import SqlModel, project_models, render
+from vol_platform.store.sql_models.run import ensure, materialise_model
 
 __all__ = ["history_assets", "history_job", "history_key", "history_schedule", "publish_history"]
 

@@ -15,10 +15,10 @@ from vol_platform.record.presentation import markdown_table
 from vol_platform.record.raw_assets import raw_key, raw_names
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
-from vol_platform.store.sql_models import SqlModel, depends_on, project_models, render
-from vol_platform.store.sql_models_lineage import column_lineage
-from vol_platform.store.sql_models_run import ModelResult, code_version, materialise_model
-from vol_platform.store.sql_models_tests import TestOutcome, tests_of
+from vol_platform.store.sql_models.lineage import column_lineage
+from vol_platform.store.sql_models.loader import SqlModel, depends_on, project_models, render
+from vol_platform.store.sql_models.run import ModelResult, code_version, materialise_model
+from vol_platform.store.sql_models.tests import TestOutcome, tests_of
 
 __all__ = [
     "asset_of_table",

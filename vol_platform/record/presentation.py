@@ -11,7 +11,7 @@ import polars as pl
 from vol_platform.derivations.contracts import CheckOutcome
 from vol_platform.record.engine import DerivationResult, HourChecks
 from vol_platform.record.partitions import partition_key
-from vol_platform.store.sql_models_tables import table_columns
+from vol_platform.store.sql_models.tables import table_columns
 
 __all__ = [
     "OWNER",

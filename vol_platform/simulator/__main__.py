@@ -17,9 +17,9 @@ from typing import NoReturn
 
 from vol_platform.clock import monotonic_seconds, utc_now
 from vol_platform.errors import SettingsError, VolError
-from vol_platform.simulator.exchange import Exchange
+from vol_platform.simulator.exchange.exchange import Exchange
+from vol_platform.simulator.exchange.options import ChaosOptions, ExchangeOptions, make_options
 from vol_platform.simulator.history import make_history_options, write_history
-from vol_platform.simulator.options import ChaosOptions, ExchangeOptions, make_options
 
 __all__ = ["main"]
 

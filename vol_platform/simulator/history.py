@@ -20,13 +20,13 @@ import numpy as np
 import zstandard
 
 from vol_platform.errors import SettingsError
-from vol_platform.simulator import noise
-from vol_platform.simulator.board import Board, board_at, instrument_rows
-from vol_platform.simulator.feed import RESEND_MS
-from vol_platform.simulator.market import Market
-from vol_platform.simulator.tickers import TickerSource
-from vol_platform.simulator.trades import trades_between
-from vol_platform.simulator.wire import encode, notification_head
+from vol_platform.simulator.market import noise
+from vol_platform.simulator.market.board import Board, board_at, instrument_rows
+from vol_platform.simulator.market.feed import RESEND_MS
+from vol_platform.simulator.market.market import Market
+from vol_platform.simulator.market.tickers import TickerSource
+from vol_platform.simulator.market.trades import trades_between
+from vol_platform.simulator.market.wire import encode, notification_head
 
 __all__ = ["HistoryOptions", "history_lines", "make_history_options", "write_history"]
 

@@ -28,7 +28,7 @@ from vol_platform.errors import MigrationError
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, with_retries
 from vol_platform.store.retention import apply_retention, retention_of, with_ttl
-from vol_platform.store.statement import words
+from vol_platform.store.server.statement import words
 
 __all__ = ["Migration", "for_cluster", "load_migrations", "migrate", "pending", "split_statements"]
 

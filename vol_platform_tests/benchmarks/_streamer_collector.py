@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
-from streamer.lags import LagHistogram
+from streamer.database.writer import Written
 from streamer.log import configure
+from streamer.observe.lags import LagHistogram
 from streamer.settings import StreamerSettings
-from streamer.spool import OpenSegment
-from streamer.writer import Written
+from streamer.spool.spool import OpenSegment
 
 SWITCH_SECONDS = 0.0005  # as the command sets it
 _SLOW = 6

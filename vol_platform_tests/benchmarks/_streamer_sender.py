@@ -23,9 +23,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from vol_platform.simulator.connection import frame_bytes
-from vol_platform.simulator.market import Market
-from vol_platform.simulator.venue import Venue
+from vol_platform.simulator.exchange.connection import frame_bytes
+from vol_platform.simulator.exchange.venue import Venue
+from vol_platform.simulator.market.market import Market
 
 SEED = 7
 _CHUNK_SECONDS = 0.005

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from streamer.archive import Archive
+from streamer.spool.archive import Archive
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate

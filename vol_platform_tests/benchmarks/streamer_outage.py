@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.clock import SYSTEM_CLOCK
-from streamer.segment import SegmentHeader, encode_frames, encode_header
-from streamer.spool import Spool, SpoolLimits
+from streamer.spool.segment import SegmentHeader, encode_frames, encode_header
+from streamer.spool.spool import Spool, SpoolLimits
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate

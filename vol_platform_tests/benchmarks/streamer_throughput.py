@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamer.batch import read_segment
-from streamer.decode import FrameDecoder
-from streamer.segment import SegmentHeader, encode_frames, encode_header
+from streamer.decoding.batch import read_segment
+from streamer.decoding.decode import FrameDecoder
+from streamer.spool.segment import SegmentHeader, encode_frames, encode_header
 from vol_platform.store.migrate import migrate
 from vol_platform_tests.benchmarks import _peers
 from vol_platform_tests.benchmarks._streamer_sender import Board

@@ -15,9 +15,9 @@ from vol_platform.errors import SqlModelError
 from vol_platform.record.engine import materialise
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, query_frame
-from vol_platform.store.sql_models import SqlModel, load_models, parse_model
-from vol_platform.store.sql_models_lineage import column_lineage
-from vol_platform.store.sql_models_run import check_types, ensure, materialise_model
+from vol_platform.store.sql_models.lineage import column_lineage
+from vol_platform.store.sql_models.loader import SqlModel, load_models, parse_model
+from vol_platform.store.sql_models.run import check_types, ensure, materialise_model
 from vol_platform_tests.record.market import insert_live_view, insert_market
 from vol_platform_tests.record.ticks import HOUR
 

@@ -13,7 +13,7 @@ from vol_platform.derivations.registry import derive_all
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, insert_frame, query_frame
 from vol_platform.store.publish import publish_hours
-from vol_platform.store.sql_models_tables import table_columns
+from vol_platform.store.sql_models.tables import table_columns
 from vol_platform_tests.derivations import boards
 
 VIEWS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vol_platform.errors import SqlModelError
-from vol_platform.store.sql_models import load_models, parse_model, render
+from vol_platform.store.sql_models.loader import load_models, parse_model, render
 
 GOOD = """/* @model
 name: {name}

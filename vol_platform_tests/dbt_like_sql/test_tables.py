@@ -10,7 +10,7 @@ from vol_platform.derivations.history.registry import HISTORY
 from vol_platform.derivations.registry import REGISTRY
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
-from vol_platform.store.sql_models_tables import created_names, table_columns
+from vol_platform.store.sql_models.tables import created_names, table_columns
 
 POLARS = {
     "DateTime('UTC')": pl.Datetime("ms", "UTC"),

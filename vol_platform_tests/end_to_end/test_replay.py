@@ -11,7 +11,7 @@ from rich.console import Console
 from vol_platform.errors import ImportFileError
 from vol_platform.local.replay import Account, capture_files, replay_capture, replay_captures
 from vol_platform.settings import Settings
-from vol_platform_tests.streamer.test_archive import HOUR, HOUR_NS, Bench
+from vol_platform_tests.streamer.spool.test_archive import HOUR, HOUR_NS, Bench
 
 FRAMES = """\
 1617000000.100000: {"jsonrpc":"2.0","method":"subscription","params":{"channel":\

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from streamer.files import Files
+from streamer.database.store import Store
 from streamer.settings import ClickHouseSettings
-from streamer.store import Store
+from streamer.spool.files import Files
 
 __all__ = ["CrashError", "DyingFiles", "DyingStore", "FailingFiles", "Fuse"]
 

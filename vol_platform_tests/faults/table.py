@@ -49,13 +49,13 @@ CARDS: dict[str, Card] = {
     "F3": Card(
         "database away",
         "nothing lost or twice, memory bounded (benchmark streamer_outage measures it)",
-        _in("streamer/test_writer.py", "test_a_writer_that_is_stopped"),
+        _in("streamer/database/test_writer.py", "test_a_writer_that_is_stopped"),
     ),
     "F4": Card(
         "the answer to an insert is lost",
         "nothing lost or twice, views too",
         _in("faults/test_database.py", "test_f4")
-        + _in("streamer/test_writer.py", "test_lost_answers"),
+        + _in("streamer/database/test_writer.py", "test_lost_answers"),
     ),
     "F5": Card(
         "too many parts, memory, 503, half a reply, hang",
@@ -85,36 +85,36 @@ CARDS: dict[str, Card] = {
     "F10": Card(
         "change_id broken, snapshot lost",
         "that book alone is subscribed anew, a gap row",
-        _in("streamer/test_subscribed_books.py", "test_a_broken_book", "test_a_book_")
-        + _in("streamer/test_repairs.py", "test_a_lost_change"),
+        _in("streamer/deribit/test_subscribed_books.py", "test_a_broken_book", "test_a_book_")
+        + _in("streamer/watch/test_repairs.py", "test_a_lost_change"),
     ),
     "F11": Card(
         "trade_seq jumps",
         "REST fills it, the gap row is closed, nothing twice",
-        _in("streamer/test_repairs.py", "test_a_lost_change")
-        + _in("streamer/test_trade_pages.py", "test_"),
+        _in("streamer/watch/test_repairs.py", "test_a_lost_change")
+        + _in("streamer/deribit/test_trade_pages.py", "test_"),
     ),
     "F12": Card(
         "odd messages: cut, bad UTF-8, NaN, null, text, new field, unknown channel, deep, large",
         "the feed lives, every one is a dead letter or a row",
         _in("faults/test_exchange.py", "test_f12")
-        + _in("streamer/test_writer.py", "test_a_frame_of_twenty"),
+        + _in("streamer/database/test_writer.py", "test_a_frame_of_twenty"),
     ),
     "F13": Card(
         "random and damaged frames",
         "nothing raises, nothing hangs",
-        _in("streamer/test_decode_fuzz.py", "test_f13", "test_any_bytes"),
+        _in("streamer/decoding/test_decode_fuzz.py", "test_f13", "test_any_bytes"),
     ),
     "F14": Card(
         "ENOSPC, EIO, EROFS, floor of free space",
         "accepted messages stay sound, others are counted; it resumes by itself",
-        _in("faults/test_disk.py", "test_f14") + _in("streamer/test_spool_disk.py", "test_"),
+        _in("faults/test_disk.py", "test_f14") + _in("streamer/spool/test_spool_disk.py", "test_"),
     ),
     "F15": Card(
         "flipped bit, torn tail, damaged header, wrong version, a file gone or unreadable",
         "found; what stands before is kept; no loop",
         _in("faults/test_disk.py", "test_f15")
-        + _in("streamer/test_writer.py", "test_a_damaged_segment", "test_a_segment_"),
+        + _in("streamer/database/test_writer.py", "test_a_damaged_segment", "test_a_segment_"),
     ),
     "F16": Card(
         "death between every two calls of write, seal, insert, done, delete",
@@ -131,7 +131,7 @@ CARDS: dict[str, Card] = {
         "subscribed within 60 s; no gap, dead letter or warning",
         (
             *_in("streamer/test_roll_end_to_end.py", "test_expiries_roll"),
-            *_in("streamer/test_capture.py", "test_the_catalogue_follows"),
+            *_in("streamer/captures/test_capture.py", "test_the_catalogue_follows"),
         ),
     ),
     "F19": Card(

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from streamer.clock import SYSTEM_CLOCK
-from streamer.hours import HourKeeper
-from streamer.segment import RecordKind
-from streamer.spool import Spool, SpoolLimits
-from streamer.store import Store
-from streamer.writer import SegmentWriter
+from streamer.database.hours import HourKeeper
+from streamer.database.store import Store
+from streamer.database.writer import SegmentWriter
+from streamer.spool.segment import RecordKind
+from streamer.spool.spool import Spool, SpoolLimits
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.support import streamer_settings, ticker_frame

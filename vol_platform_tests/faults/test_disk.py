@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streamer.batch import read_segment
 from streamer.clock import SYSTEM_CLOCK
-from streamer.decode import FrameDecoder
+from streamer.decoding.batch import read_segment
+from streamer.decoding.decode import FrameDecoder
 from streamer.errors import SegmentError
-from streamer.segment import RecordKind
-from streamer.spool import Spool, SpoolLimits
+from streamer.spool.segment import RecordKind
+from streamer.spool.spool import Spool, SpoolLimits
 from vol_platform_tests.faults.shim import FailingFiles
 from vol_platform_tests.streamer.support import ticker_frame
 

@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 from streamer.clock import SYSTEM_CLOCK
-from streamer.files import SYSTEM_FILES, Files
-from streamer.hours import HourKeeper
-from streamer.segment import RecordKind
-from streamer.spool import Spool, SpoolLimits
-from streamer.store import Store
-from streamer.writer import SegmentWriter
+from streamer.database.hours import HourKeeper
+from streamer.database.store import Store
+from streamer.database.writer import SegmentWriter
+from streamer.spool.files import SYSTEM_FILES, Files
+from streamer.spool.segment import RecordKind
+from streamer.spool.spool import Spool, SpoolLimits
 from vol_platform.store.client import connect
 from vol_platform_tests.faults.shim import CrashError, DyingFiles, DyingStore, Fuse
 from vol_platform_tests.streamer.support import streamer_settings, ticker_frame

@@ -1,4 +1,4 @@
-"""Derive the coefficients of `vol_platform.quant._vector_math` in 60-digit arithmetic.
+"""Derive the coefficients of `vol_platform.quant._kernels.vector_math` in 60-digit arithmetic.
 
 Run ``python -m vol_platform_tests.quant.generate_coefficients`` to print them; a test compares.
 """

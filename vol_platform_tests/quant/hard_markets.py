@@ -14,9 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from vol_platform.quant import black76, implied, ssvi
-from vol_platform.simulator.board import board_at
-from vol_platform.simulator.market import Market
-from vol_platform.simulator.quotes import option_quotes
+from vol_platform.simulator.market.board import board_at
+from vol_platform.simulator.market.market import Market
+from vol_platform.simulator.market.quotes import option_quotes
 from vol_platform_tests.quant.boards import cleaned
 
 __all__ = ["MARKETS", "hard_frame", "simulated_rows"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vol_platform.quant import arbitrage
-from vol_platform.quant._crossings import hyperbola_crossings
-from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
+from vol_platform.quant._no_arbitrage.crossings import hyperbola_crossings
+from vol_platform.quant._no_arbitrage.exact import butterfly_minimum, calendar_minimum
 from vol_platform.quant._slices import KNOTS, butterfly, raw_to_row, total_variance
 from vol_platform.quant.surface import Board, Surface, calibrate
 from vol_platform_tests.quant.boards import synthetic_frame

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from vol_platform.quant._finite_checks import (
+from vol_platform.quant._no_arbitrage.finite_checks import (
     checked_range,
     has_butterfly,
     has_calendar,

@@ -24,7 +24,6 @@ import pytest
 
 from vol_platform import quant
 from vol_platform.quant import (
-    _fit_chain,
     arbitrage,
     black76,
     forwards,
@@ -32,13 +31,16 @@ from vol_platform.quant import (
     implied,
     svi,
 )
-from vol_platform.quant._calibrate import Calibration
-from vol_platform.quant._second_look import look_again
+from vol_platform.quant._fit import chain
+from vol_platform.quant._fit.calibrate import Calibration
+from vol_platform.quant._fit.second_look import look_again
 from vol_platform.quant._slices import KNOTS, derivatives, raw_to_row
 from vol_platform.quant.surface import Board, Surface, SurfaceConfig, calibrate
 from vol_platform_tests.quant.boards import SNAPSHOT, synthetic_frame
 
-OPTIONS = ("_black_kernels", "_greeks_kernel", "_vector_math")
+OPTIONS = tuple(
+    f"vol_platform.quant._kernels.{name}" for name in ("black", "greeks", "vector_math")
+)
 """Modules of the kernels of single options."""
 
 _C = ctypes.CDLL(ctypes.util.find_library("m"))
@@ -78,8 +80,8 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
     """
 
     def replace(*, options: bool = False) -> None:
-        for found in pkgutil.iter_modules(quant.__path__):
-            module = importlib.import_module(f"vol_platform.quant.{found.name}")
+        for found in pkgutil.walk_packages(quant.__path__, "vol_platform.quant."):
+            module = importlib.import_module(found.name)
             if getattr(module, "math", None) is math:
                 monkeypatch.setattr(module, "math", C_MATH)
             for name, value in list(vars(module).items()):
@@ -87,7 +89,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
                 if source is None:
                     if options and name in INSTRUCTIONS:
                         monkeypatch.setattr(module, name, INSTRUCTIONS[name])
-                elif options or source.__module__.rsplit(".", 1)[1] not in OPTIONS:
+                elif options or source.__module__ not in OPTIONS:
                     monkeypatch.setattr(module, name, source)
 
     with np.errstate(all="ignore"):
@@ -203,7 +205,7 @@ def test_the_interpreter_takes_a_second_look_alike(
     monkeypatch: pytest.MonkeyPatch, interpreted: Callable[..., None]
 ) -> None:
     kept: list[Calibration] = []
-    monkeypatch.setattr(_fit_chain, "look_again", lambda state: kept.append(state) or state)
+    monkeypatch.setattr(chain, "look_again", lambda state: kept.append(state) or state)
     calibrate(Board.from_frame(plain()))
     [found] = kept
     found.rows[1, 0] += 0.06 * derivatives(found.rows[1], 0.0)[0]  # outside its quotes
@@ -252,10 +254,10 @@ def test_the_interpreter_gives_the_same_verdicts(interpreted: Callable[..., None
         rows.append(row)
 
     def verdicts() -> list[float]:
-        from vol_platform.quant import _exact
+        from vol_platform.quant._no_arbitrage import exact
 
-        found = [_exact.butterfly_minimum(row)[1] for row in rows]
-        return found + [_exact.calendar_minimum(near, far)[1] for near, far in pairwise(rows)]
+        found = [exact.butterfly_minimum(row)[1] for row in rows]
+        return found + [exact.calendar_minimum(near, far)[1] for near, far in pairwise(rows)]
 
     compiled = verdicts()
     interpreted()

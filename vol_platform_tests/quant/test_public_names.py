@@ -99,6 +99,6 @@ def test_a_module_of_formulas_names_its_sources(name: str) -> None:
 
 
 def test_no_module_is_longer_than_a_reader_can_hold() -> None:
-    for path in Path(quant.__path__[0]).glob("*.py"):
+    for path in Path(quant.__path__[0]).rglob("*.py"):
         lines = len(path.read_text().splitlines())
         assert lines <= MAXIMUM_LINES, f"{path.name} has {lines} lines"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vol_platform.quant import ssvi
-from vol_platform.quant._chain_fit import MINGONE, chain_of
-from vol_platform.quant._exact import butterfly_minimum, calendar_minimum
+from vol_platform.quant._fit.essvi_chain import MINGONE, chain_of
+from vol_platform.quant._no_arbitrage.exact import butterfly_minimum, calendar_minimum
 from vol_platform.quant.errors import QuantError
 from vol_platform.quant.ssvi import EssviChain
 

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vol_platform.quant import arbitrage, svi
-from vol_platform.quant._joint_fit import row_gradient
+from vol_platform.quant._fit.joint_fit import row_gradient
 from vol_platform.quant._slices import KNOTS, ROW, derivatives, raw_to_row, row_to_raw
 from vol_platform.quant.errors import QuantError
 from vol_platform.quant.surface import Board, SurfaceConfig, calibrate

@@ -22,9 +22,9 @@ from vol_platform.record.engine import materialise
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 from vol_platform.store.migrate import migrate
-from vol_platform.store.sql_models import load_models
-from vol_platform.store.sql_models_run import materialise_model
-from vol_platform.store.sql_models_tests import KEY_TEST, run_tests
+from vol_platform.store.sql_models.loader import load_models
+from vol_platform.store.sql_models.run import materialise_model
+from vol_platform.store.sql_models.tests import KEY_TEST, run_tests
 from vol_platform_tests.conftest import finish, start_store
 from vol_platform_tests.derivations.boards import raw_frames
 from vol_platform_tests.derivations.test_checks import MOMENTS, SPOILED

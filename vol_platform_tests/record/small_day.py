@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.capture import read_capture
+from streamer.captures.capture import read_capture
+from streamer.captures.ingest import Accounting, ingest_messages
 from streamer.clock import SYSTEM_CLOCK
-from streamer.ingest import Accounting, ingest_messages
 from streamer.settings import StreamerSettings
 from vol_platform.settings import Settings
 from vol_platform.simulator import history
-from vol_platform.simulator.board import Board, board_at
-from vol_platform.simulator.market import Market
+from vol_platform.simulator.market.board import Board, board_at
+from vol_platform.simulator.market.market import Market
 
 __all__ = ["DAY", "EXPIRING", "LISTED", "MINUTES", "SmallDay", "fill_small_day"]
 

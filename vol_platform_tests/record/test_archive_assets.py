@@ -15,11 +15,11 @@ from vol_platform.clock import utc_now
 from vol_platform.record.archive_assets import compare_archive, unarchived_days
 from vol_platform.record.graph import build_definitions
 from vol_platform.settings import S3Settings, Settings
-from vol_platform.store.archive_tables import day_contents
 from vol_platform.store.client import connect
+from vol_platform.store.s3.archive_tables import day_contents
 from vol_platform_tests.record.market import insert_market
 from vol_platform_tests.record.ticks import HOUR
-from vol_platform_tests.store.s3_server import running_s3
+from vol_platform_tests.store.s3.s3_server import running_s3
 
 DAY = HOUR.date()
 

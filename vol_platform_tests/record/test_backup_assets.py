@@ -14,12 +14,12 @@ from vol_platform.cli.main import app
 from vol_platform.record.backup_assets import backup_age
 from vol_platform.record.graph import build_definitions
 from vol_platform.settings import S3Settings, Settings
-from vol_platform.store.backup import backups
 from vol_platform.store.client import connect
-from vol_platform.store.object_store import Bucket
+from vol_platform.store.s3.backup import backups
+from vol_platform.store.s3.object_store import Bucket
 from vol_platform_tests.record.market import insert_market
 from vol_platform_tests.record.ticks import HOUR
-from vol_platform_tests.store.s3_server import running_s3
+from vol_platform_tests.store.s3.s3_server import running_s3
 
 RESTORED = "vol_restored_by_command"
 

@@ -13,7 +13,7 @@ from vol_platform.record.history_assets import history_key
 from vol_platform.record.partitions import partition_key
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect, query_frame
-from vol_platform.store.sql_models import load_models
+from vol_platform.store.sql_models.loader import load_models
 from vol_platform_tests.record.market import insert_live_view, insert_market
 from vol_platform_tests.record.ticks import HOUR
 

@@ -13,7 +13,7 @@ import pytest
 import websockets
 
 from vol_platform.simulator import Exchange, Market
-from vol_platform.simulator.options import make_options
+from vol_platform.simulator.exchange.options import make_options
 
 START = datetime(2026, 6, 3, 15, 0, tzinfo=UTC)
 START_MS = round(START.timestamp() * 1000)

@@ -10,16 +10,16 @@ import pytest
 
 from vol_platform.errors import SettingsError
 from vol_platform.simulator import Market
-from vol_platform.simulator.board import board_at
-from vol_platform.simulator.capture import read_capture
+from vol_platform.simulator.exchange.capture import read_capture
 from vol_platform.simulator.history import (
     HistoryOptions,
     history_lines,
     make_history_options,
     write_history,
 )
-from vol_platform.simulator.tickers import TickerSource
-from vol_platform.simulator.wire import encode
+from vol_platform.simulator.market.board import board_at
+from vol_platform.simulator.market.tickers import TickerSource
+from vol_platform.simulator.market.wire import encode
 from vol_platform_tests.simulator.conftest import START_MS
 
 MINUTE_MS = 60_000

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from vol_platform.simulator import Exchange, Market
-from vol_platform.simulator.board import board_at, instrument_rows
-from vol_platform.simulator.names import row_from_name
-from vol_platform.simulator.options import make_options
-from vol_platform.simulator.quotes import option_quotes
-from vol_platform.simulator.rpc import answer
+from vol_platform.simulator.exchange.options import make_options
+from vol_platform.simulator.exchange.rpc import answer
+from vol_platform.simulator.market.board import board_at, instrument_rows
+from vol_platform.simulator.market.names import row_from_name
+from vol_platform.simulator.market.quotes import option_quotes
 from vol_platform_tests.simulator.conftest import START, START_MS
 
 
@@ -79,7 +79,7 @@ def test_usdc_lists_every_linear_market_and_no_other(exchange) -> None:
 
 
 def test_there_is_no_volatility_index_of_a_linear_market(exchange) -> None:
-    from vol_platform.simulator.channels import parse_channel
+    from vol_platform.simulator.exchange.channels import parse_channel
 
     for name, exists in (("btc_usd", True), ("btc_usdc", False)):
         channel = parse_channel(f"deribit_volatility_index.{name}")

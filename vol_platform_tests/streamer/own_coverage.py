@@ -18,22 +18,29 @@ __all__ = ["OWN_TESTS", "main", "measure"]
 
 _TESTS = "vol_platform_tests/streamer"
 OWN_TESTS = {
-    "streamer.deribit.session": ("test_session.py", "test_login.py", "test_subscriptions.py"),
-    "streamer.deribit.session_data": ("test_session.py",),
-    "streamer.deribit.subscriptions": ("test_subscriptions.py", "test_subscribed_books.py"),
-    "streamer.deribit.sequences": ("test_sequences.py",),
-    "streamer.deribit.trade_pages": ("test_trade_pages.py",),
-    "streamer.deribit.credits": ("test_credits.py",),
-    "streamer.deribit.channels": ("test_channels.py",),
-    "streamer.deribit.platform": ("test_platform.py",),
-    "streamer.deribit.error_codes": ("test_error_codes.py",),
-    "streamer.spool": ("test_spool.py", "test_spool_disk.py"),
-    "streamer.spool_data": ("test_spool.py",),
-    "streamer.spool_directory": ("test_spool_directory.py",),
-    "streamer.segment": ("test_segment.py",),
-    "streamer.files": ("test_files.py",),
+    "streamer.deribit.session": (
+        "deribit/test_session.py",
+        "deribit/test_login.py",
+        "deribit/test_subscriptions.py",
+    ),
+    "streamer.deribit.session_data": ("deribit/test_session.py",),
+    "streamer.deribit.subscriptions": (
+        "deribit/test_subscriptions.py",
+        "deribit/test_subscribed_books.py",
+    ),
+    "streamer.deribit.sequences": ("deribit/test_sequences.py",),
+    "streamer.deribit.trade_pages": ("deribit/test_trade_pages.py",),
+    "streamer.deribit.credits": ("deribit/test_credits.py",),
+    "streamer.deribit.channels": ("deribit/test_channels.py",),
+    "streamer.deribit.platform": ("deribit/test_platform.py",),
+    "streamer.deribit.error_codes": ("deribit/test_error_codes.py",),
+    "streamer.spool.spool": ("spool/test_spool.py", "spool/test_spool_disk.py"),
+    "streamer.spool.data": ("spool/test_spool.py",),
+    "streamer.spool.directory": ("spool/test_spool_directory.py",),
+    "streamer.spool.segment": ("spool/test_segment.py",),
+    "streamer.spool.files": ("spool/test_files.py",),
     "streamer.gaps": ("test_gaps.py",),
-    "streamer.gap_keeper": ("test_gap_keeper.py",),
+    "streamer.watch.gap_keeper": ("watch/test_gap_keeper.py",),
 }
 """Test files by module."""
 

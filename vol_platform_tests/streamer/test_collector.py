@@ -14,11 +14,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from streamer.batch import Accounts
+from streamer.captures.ingest import Accounting
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
+from streamer.decoding.batch import Accounts
 from streamer.errors import PortInUseError, SpoolLockedError, StoreRefusedError
-from streamer.ingest import Accounting
 from streamer.settings import ClickHouseSettings, StreamerSettings
 from vol_platform.settings import Settings, child_environment
 from vol_platform.simulator import Exchange, ExchangeOptions

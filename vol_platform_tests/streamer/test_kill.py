@@ -18,14 +18,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from streamer.batch import read_segment
 from streamer.clock import SYSTEM_CLOCK
-from streamer.decode import FrameDecoder
-from streamer.hours import HourKeeper
-from streamer.segment import RecordKind, read_header, read_records
-from streamer.spool import Spool, SpoolLimits
-from streamer.store import Store
-from streamer.writer import SegmentWriter
+from streamer.database.hours import HourKeeper
+from streamer.database.store import Store
+from streamer.database.writer import SegmentWriter
+from streamer.decoding.batch import read_segment
+from streamer.decoding.decode import FrameDecoder
+from streamer.spool.segment import RecordKind, read_header, read_records
+from streamer.spool.spool import Spool, SpoolLimits
 from vol_platform.settings import Settings
 from vol_platform.simulator import Exchange, ExchangeOptions
 from vol_platform.store.client import connect

@@ -8,7 +8,7 @@ from decimal import Decimal
 from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
 from vol_platform.simulator import Exchange
-from vol_platform.simulator.options import make_options
+from vol_platform.simulator.exchange.options import make_options
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.test_collector import live_settings, until
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from streamer.catalogue import Catalogue
 from streamer.deribit.messages import Instrument
 from streamer.deribit.session_data import Event
-from streamer.listing import Lister
-from streamer.metrics import Metrics
-from streamer.reactions import Reactions
+from streamer.feed.catalogue import Catalogue
+from streamer.feed.listing import Lister
+from streamer.observe.metrics import Metrics
 from streamer.settings import StreamerSettings
+from streamer.watch.reactions import Reactions
 from vol_platform_tests.streamer.support import RECEIVED_MS, ManualClock
 
 EXPIRING, LATER = "BTC-20NOV26-90000-C", "BTC-25DEC26-90000-C"

@@ -12,8 +12,8 @@ from streamer.clock import SYSTEM_CLOCK, Clock
 from streamer.collector import Collector
 from streamer.log import configure
 from vol_platform.simulator import Exchange, ExchangeOptions
-from vol_platform.simulator.board import board_at
-from vol_platform.simulator.expiries import listed_expiries
+from vol_platform.simulator.market.board import board_at
+from vol_platform.simulator.market.expiries import listed_expiries
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.test_collector import live_settings, until
 

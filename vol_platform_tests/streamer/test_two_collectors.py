@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.segment import RecordKind, read_header, read_records
+from streamer.spool.segment import RecordKind, read_header, read_records
 from vol_platform.simulator import Exchange, ExchangeOptions
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.test_collector import one

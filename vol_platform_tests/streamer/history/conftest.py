@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from streamer.main import app
 from vol_platform.settings import Settings
 from vol_platform.simulator import Exchange
-from vol_platform.simulator.options import make_options
+from vol_platform.simulator.exchange.options import make_options
 from vol_platform_tests.simulator.conftest import START
 
 

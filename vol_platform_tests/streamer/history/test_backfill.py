@@ -14,8 +14,8 @@ from streamer.history.intervals import Interval
 from streamer.history.run import Asker, Backfill
 from streamer.history.tasks import trade_tasks
 from vol_platform.simulator import Exchange
-from vol_platform.simulator.options import make_options
-from vol_platform.simulator.past_trades import past_trades
+from vol_platform.simulator.exchange.options import make_options
+from vol_platform.simulator.market.past_trades import past_trades
 from vol_platform.store.client import connect
 from vol_platform_tests.simulator.conftest import START, START_MS
 from vol_platform_tests.streamer.support import streamer_settings

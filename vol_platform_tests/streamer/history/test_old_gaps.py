@@ -12,9 +12,9 @@ from streamer.clock import SYSTEM_CLOCK
 from streamer.collector import Collector
 from streamer.deribit.sequences import Hole
 from streamer.history.history_store import HistoryStore
-from streamer.repairs import Repairer
+from streamer.watch.repairs import Repairer
 from vol_platform.simulator import Exchange, ExchangeOptions
-from vol_platform.simulator.past_trades import past_trades
+from vol_platform.simulator.market.past_trades import past_trades
 from vol_platform.store.client import connect
 from vol_platform_tests.streamer.support import RECEIVED_MS, ManualClock
 from vol_platform_tests.streamer.test_collector import live_settings, until

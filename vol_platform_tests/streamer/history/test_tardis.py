@@ -16,8 +16,8 @@ from streamer.history.tardis import store_tardis_file
 from streamer.history.tardis_rows import COLUMNS
 from streamer.main import app
 from vol_platform.simulator import Market
-from vol_platform.simulator.board import board_at
-from vol_platform.simulator.tickers import TickerSource
+from vol_platform.simulator.market.board import board_at
+from vol_platform.simulator.market.tickers import TickerSource
 from vol_platform.store.client import connect
 from vol_platform_tests.simulator.conftest import START_MS
 from vol_platform_tests.streamer.support import streamer_settings

@@ -1,0 +1,1 @@
+"""Messages kept in files of their own, recorded and played again."""

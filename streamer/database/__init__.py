@@ -1,0 +1,1 @@
+"""Where messages go: sealed segments into ClickHouse, each exactly once."""

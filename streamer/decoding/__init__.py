@@ -1,0 +1,1 @@
+"""From the bytes of a message to the columns of a table: pure, no I/O."""

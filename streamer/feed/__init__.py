@@ -1,0 +1,1 @@
+"""Where messages come from: sockets, and which channels they carry."""

@@ -1,0 +1,1 @@
+"""What is missing: gaps found, said, bridged and repaired."""

@@ -1,0 +1,1 @@
+"""The calibration of a chain of slices, from a board to a surface without arbitrage."""

@@ -1,0 +1,1 @@
+"""Compiled loops over prices, volatilities and quotes, and how they are compiled."""

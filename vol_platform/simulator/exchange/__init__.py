@@ -1,0 +1,1 @@
+"""The exchange that clients see: sessions, calls, channels, faults, captures played."""

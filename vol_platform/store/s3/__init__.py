@@ -1,0 +1,1 @@
+"""Days archived to S3, verified and restored; backups of the whole database."""

@@ -1,0 +1,1 @@
+"""The embedded engine behind ClickHouse's own HTTP interface, as a process."""
