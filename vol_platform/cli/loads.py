@@ -25,12 +25,13 @@ def rates(
     ],
 ) -> None:
     """Load interest-rate curves; hours computed from now on use them."""
-    from vol_platform.imports.tables_of_people import load_rates
+    from vol_platform.imports.tables_of_people import read_rates, write_rates
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
 
+    quotes = read_rates(path)  # a mistake in the file is said whether or not the store runs
     with connect(settings_of_running_stack()) as client:
-        print(f"loaded {path}: {load_rates(client, path):,} quotes")
+        print(f"loaded {path}: {write_rates(client, quotes, path.name):,} quotes")
 
 
 def positions(
@@ -47,13 +48,14 @@ def positions(
 ) -> None:
     """Load positions; every portfolio in the file holds exactly these from then on."""
     from vol_platform.clock import utc_now
-    from vol_platform.imports.tables_of_people import load_positions
+    from vol_platform.imports.tables_of_people import read_positions, write_positions
     from vol_platform.local.running import settings_of_running_stack
     from vol_platform.store.client import connect
 
     moment = utc_now() if from_time is None else parse_instant(from_time)
+    held = read_positions(path)
     with connect(settings_of_running_stack()) as client:
-        rows = load_positions(client, path, moment.replace(microsecond=0))
+        rows = write_positions(client, held, moment.replace(microsecond=0))
     print(f"loaded {path}: {rows:,} positions from {moment:%Y-%m-%d %H:%M} UTC on")
 
 

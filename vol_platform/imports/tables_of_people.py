@@ -14,7 +14,7 @@ from vol_platform.clock import Clock, utc_now
 from vol_platform.errors import ImportFileError
 from vol_platform.store.client import insert_frame
 
-__all__ = ["load_positions", "load_rates", "read_positions", "read_rates"]
+__all__ = ["read_positions", "read_rates", "write_positions", "write_rates"]
 
 _TREASURY_COLUMN = re.compile(r"(?P<count>\d+(?:\.\d+)?) (?P<unit>Mo|Month|Yr)\Z")
 _FRED_COLUMN = re.compile(r"DGS(?P<count>\d+)(?P<unit>MO)?\Z")
@@ -179,29 +179,53 @@ def read_positions(path: Path) -> pl.DataFrame:
     return positions
 
 
-def load_rates(client: Client, path: Path, clock: Clock = utc_now) -> int:
-    """Write the rates of a file to ``rate_quotes``; the newest load of a curve wins.
+def write_rates(client: Client, rates: pl.DataFrame, source: str, clock: Clock = utc_now) -> int:
+    """Write what `read_rates` returned to ``rate_quotes``; the newest load of a curve wins.
 
-    Raises
-    ------
-    ImportFileError
-        As `read_rates`.
+    Parameters
+    ----------
+    client
+        Of the database.
+    rates
+        The quotes.
+    source
+        Name of the file they are from.
+    clock
+        Now.
+
+    Returns
+    -------
+    int
+        Rows written.
     """
-    frame = read_rates(path).with_columns(
-        source=pl.lit(path.name), loaded_ts=pl.lit(clock(), pl.Datetime("us", "UTC"))
+    frame = rates.with_columns(
+        source=pl.lit(source), loaded_ts=pl.lit(clock(), pl.Datetime("us", "UTC"))
     )
     return insert_frame(client, "rate_quotes", frame)
 
 
-def load_positions(client: Client, path: Path, from_ts: datetime, clock: Clock = utc_now) -> int:
-    """Write the positions of a file; every portfolio in it holds exactly these from `from_ts` on.
+def write_positions(
+    client: Client, positions: pl.DataFrame, from_ts: datetime, clock: Clock = utc_now
+) -> int:
+    """Write what `read_positions` returned; every portfolio in it holds exactly these from then on.
 
-    Raises
-    ------
-    ImportFileError
-        As `read_positions`.
+    Parameters
+    ----------
+    client
+        Of the database.
+    positions
+        The positions.
+    from_ts
+        Since when they are held.
+    clock
+        Now.
+
+    Returns
+    -------
+    int
+        Rows written.
     """
-    frame = read_positions(path).with_columns(
+    frame = positions.with_columns(
         from_ts=pl.lit(from_ts, pl.Datetime("ms", "UTC")),
         loaded_ts=pl.lit(clock(), pl.Datetime("us", "UTC")),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 import structlog
@@ -20,8 +22,13 @@ __all__ = ["main"]
 _log = structlog.get_logger(__name__)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; return 0, or 1 with one clear line when the settings are wrong."""
+    argparse.ArgumentParser(
+        prog="python -m vol_platform.live",
+        description="Keep the newest surface and greeks in Redis and in the live_ tables until "
+        "SIGINT or SIGTERM. Everything is set by environment variables VOL_…; see docs/redis.md.",
+    ).parse_args(arguments)
     try:
         settings = load_settings()
     except VolError as error:

@@ -10,16 +10,17 @@ import pytest
 from vol_platform.derivations.contracts import DerivationContext
 from vol_platform.errors import ImportFileError
 from vol_platform.imports.tables_of_people import (
-    load_positions,
-    load_rates,
     read_positions,
     read_rates,
+    write_positions,
+    write_rates,
 )
 from vol_platform.record.frames import read_loaded
 from vol_platform.settings import Settings
 from vol_platform.store.client import connect
 
 HOUR = datetime(2026, 2, 4, 15, tzinfo=UTC)
+RATES_FILE = "rates.csv"
 TREASURY = 'Date,"1 Mo","1.5 Month","6 Mo","10 Yr"\n02/03/2026,3.72,,3.60,4.1\n'
 FRED = "observation_date,DGS1MO,DGS1\n2026-02-03,3.72,3.5\n2026-02-04,.,.\n"
 MANUAL = "date,maturity_years,rate\n2026-02-03,0.25,0.03\n2026-02-03,1,0.035\n"
@@ -82,11 +83,11 @@ def test_the_record_reads_the_newest_curve_and_every_position(
 ) -> None:
     book = "portfolio,instrument_name,quantity\nbook,BTC-6FEB26-75000-C,-2.5\n"
     with connect(database) as client:
-        assert load_rates(client, written(tmp_path, TREASURY)) == 3
+        assert write_rates(client, read_rates(written(tmp_path, TREASURY)), RATES_FILE) == 3
         again = TREASURY.replace("3.72", "3.80")
-        load_rates(client, written(tmp_path, again))
-        load_positions(client, written(tmp_path, book), HOUR - timedelta(days=3))
-        load_positions(client, written(tmp_path, book), HOUR + timedelta(days=3))
+        write_rates(client, read_rates(written(tmp_path, again)), RATES_FILE)
+        write_positions(client, read_positions(written(tmp_path, book)), HOUR - timedelta(days=3))
+        write_positions(client, read_positions(written(tmp_path, book)), HOUR + timedelta(days=3))
         found = read_loaded(client, HOUR, DerivationContext())
         early = read_loaded(client, HOUR - timedelta(days=9), DerivationContext())
     assert found["rates"]["curve_date"].unique().to_list() == [date(2026, 2, 3)]

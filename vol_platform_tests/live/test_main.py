@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from vol_platform.clock import utc_now
+from vol_platform.live.main import main
 from vol_platform.store.client import connect, query_frame
 from vol_platform_tests.conftest import REPOSITORY
 from vol_platform_tests.live.boards import Board, store
@@ -45,6 +46,12 @@ def test_wrong_settings_are_one_clear_line():
     assert "clickhouse.port" in line
     assert "no number" in line
     assert "correct vol.yaml" in line
+
+
+def test_asked_for_help_it_says_what_it_is_and_does_not_start(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "Keep the newest surface and greeks in Redis" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ columns:
   instrument_name: as on the wire
   mark_iv: decimal
   exchange_delta: forward delta, five decimals
-  exchange_gamma: per USD squared, five decimals
+  exchange_gamma: delta per USD, five decimals
   exchange_vega: USD per 1.00 of volatility
   exchange_theta: USD per year
 */

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,7 +198,13 @@ def restore_backup(
             f"FROM S3(%(url)s, %(key)s, %(secret)s) "
             f"SETTINGS use_same_s3_credentials_for_base_backup = 1 ASYNC"
         )
-        _wait(client, statement, _places(settings, source, name, None))
+        try:
+            _wait(client, statement, _places(settings, source, name, None))
+        except ArchiveError:
+            drop = f"DROP DATABASE IF EXISTS `{into}`{_on_cluster(settings)} SYNC"
+            with suppress(ClickHouseError):  # a half of it is worth nothing and bars the next try
+                client.command(drop)
+            raise
         now = _rows(client, into)
     then = known[name].rows
     return {table: (then.get(table, 0), now.get(table, 0)) for table in sorted(then | now)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +28,11 @@ _DROPPED = re.compile(r"^DROP (?:TABLE|VIEW) IF EXISTS (?P<name>\w+)", re.MULTIL
 _COLUMN = re.compile(r"^ {4}(?P<name>\w+)\s+(?P<rest>.+?),?$")
 _AFTER_TYPE = re.compile(r" (?:CODEC\(|DEFAULT |COMMENT )")
 _COMMENT = re.compile(r"COMMENT '(?P<text>(?:[^']|'')*)'")
+_COMMENTED = re.compile(
+    r"^ALTER TABLE (?P<table>\w+) COMMENT COLUMN IF EXISTS (?P<column>\w+) "
+    r"'(?P<text>(?:[^']|'')*)'",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,16 @@ def _dropped_names() -> frozenset[str]:
 @cache
 def table_columns() -> dict[str, tuple[Column, ...]]:
     """Return the columns of every table that the migrations leave, by table."""
+    later = {
+        (comment["table"], comment["column"]): comment["text"].replace("''", "'")
+        for text in _texts()
+        for comment in _COMMENTED.finditer(text)
+    }
     return {
-        table["name"]: tuple(_columns(table["body"]))
+        table["name"]: tuple(
+            replace(column, comment=later.get((table["name"], column.name), column.comment))
+            for column in _columns(table["body"])
+        )
         for text in _texts()
         for table in _TABLE.finditer(text)
         if table["name"] not in _dropped_names()

@@ -126,6 +126,19 @@ def test_a_backup_that_breaks_does_not_exist(market: Settings) -> None:
     assert len(backups(Bucket(market.s3), market.clickhouse.database)) == 1
 
 
+def test_a_restore_that_breaks_leaves_no_half_of_a_database(market: Settings) -> None:
+    made = make_backup(market, **at(MONDAY))
+    bucket = Bucket(market.s3)
+    folder = f"{market.clickhouse.database}/backups/{made.name}/"
+    held = [key for key in bucket.keys(folder) if "options_quotes" in key]
+    bucket.delete(next(key for key in held if key.endswith(".bin")))
+    with pytest.raises(ArchiveError, match=r"RESTORE DATABASE .* failed"):
+        restore_backup(market, made.name, into=RESTORED)
+    with connect(market) as client:
+        there = client.command("EXISTS DATABASE {name:Identifier}", parameters={"name": RESTORED})
+    assert there == 0
+
+
 def test_no_key_of_s3_stands_in_the_query_log(market: Settings) -> None:
     made = make_backup(market, **at(MONDAY))
     restore_backup(market, made.name, into=RESTORED)
