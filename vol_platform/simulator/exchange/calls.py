@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from vol_platform.simulator.exchange.channels import Channel
 from vol_platform.simulator.exchange.connection import Connection
 from vol_platform.simulator.exchange.errors import RpcError, invalid_params
+from vol_platform.simulator.exchange.options import ChaosOptions, ExchangeOptions
+from vol_platform.simulator.exchange.playback import Playback
+from vol_platform.simulator.exchange.venue import Venue
 from vol_platform.simulator.market.market import CURRENCIES
-
-if TYPE_CHECKING:
-    from vol_platform.simulator.exchange.exchange import Exchange
 
 __all__ = [
     "Method",
     "Parameters",
     "Request",
+    "Service",
     "currencies",
     "flag",
     "integer",
@@ -31,11 +33,30 @@ _KINDS = ("option", "future", "spot", "future_combo", "option_combo", "any")
 _OTHER_CURRENCIES = frozenset({"USDC", "USDT", "EURR", "SOL"})
 
 
+class Service(Protocol):
+    """What a call may ask of the exchange."""
+
+    options: ExchangeOptions
+    chaos: ChaosOptions
+    venue: Venue
+    playback: Playback | None
+    logins: list[str]
+
+    def now_ms(self) -> int:
+        """Return the simulated time in milliseconds."""
+
+    def subscribe(self, connection: Connection, channels: Sequence[Channel]) -> list[str]:
+        """Subscribe to the channels that exist and return their names."""
+
+    def unsubscribe(self, connection: Connection, names: Sequence[str]) -> list[str]:
+        """Unsubscribe and return the names that were subscribed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A call: its parameters, and the session it came in (None for plain HTTP)."""
 
-    exchange: Exchange
+    exchange: Service
     connection: Connection | None
     params: Parameters
 

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -20,12 +20,10 @@ from websockets.server import ServerProtocol
 
 from vol_platform.clock import monotonic_seconds
 from vol_platform.simulator.exchange.errors import RpcError
+from vol_platform.simulator.exchange.options import ChaosOptions
 from vol_platform.simulator.market.wire import heartbeat
 
-if TYPE_CHECKING:
-    from vol_platform.simulator.exchange.exchange import Exchange
-
-__all__ = ["Connection", "frame_bytes", "serve_client"]
+__all__ = ["Connection", "Host", "frame_bytes", "serve_client"]
 
 _MAXIMUM_HEAD = 65_536
 _MAXIMUM_BODY = 4_000_000
@@ -55,6 +53,29 @@ def frame_bytes(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
+class Host(Protocol):
+    """What a client's connection asks of the exchange behind it."""
+
+    chaos: ChaosOptions
+    heartbeat_scale: float
+    connections: dict[Connection, None]
+
+    def next_connection_number(self) -> int:
+        """Return 0 for the first connection, then 1 and so on."""
+
+    def receive(self, connection: Connection, message: bytes) -> None:
+        """Answer one message of a session."""
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that ended."""
+
+    def call_http(self, request: dict[str, Any]) -> tuple[int, bytes]:
+        """Return (HTTP status, reply) of a call without a session."""
+
+    def error_reply(self, identifier: Any, error: RpcError) -> bytes:
+        """Return an error reply."""
+
+
 class Connection:
     """A WebSocket session.
 
@@ -71,7 +92,7 @@ class Connection:
     """
 
     def __init__(
-        self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, exchange: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.exchange = exchange
         self.reader = reader
@@ -263,7 +284,7 @@ class Connection:
 
 
 async def serve_client(
-    exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    exchange: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Serve one TCP connection: HTTP requests, or a WebSocket after its upgrade."""
     try:
@@ -290,7 +311,7 @@ async def serve_client(
         writer.close()
 
 
-def _answer_http(exchange: Exchange, request_line: str, body: bytes, *, keeps: bool) -> bytes:
+def _answer_http(exchange: Host, request_line: str, body: bytes, *, keeps: bool) -> bytes:
     method, _, rest = request_line.partition(" ")
     target = urlsplit(rest.rpartition(" ")[0])
     if not target.path.startswith(_PATH):

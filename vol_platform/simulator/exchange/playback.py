@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from vol_platform.clock import monotonic_seconds
 from vol_platform.simulator.exchange.capture import Capture, CapturedFrame
 from vol_platform.simulator.exchange.channels import Channel, parse_channel
 from vol_platform.simulator.exchange.connection import Connection
+from vol_platform.simulator.exchange.options import ExchangeOptions
+from vol_platform.simulator.exchange.oracle import OracleLog
 from vol_platform.simulator.market.names import instrument_of_channel, row_from_name
 
-if TYPE_CHECKING:
-    from vol_platform.simulator.exchange.exchange import Exchange
-
-__all__ = ["Playback"]
+__all__ = ["Playback", "Stage"]
 
 _QUIET_SECONDS = 0.5
 """Playing begins when a client has not subscribed for so long, so that chunks are complete."""
 _BATCH = 64
+
+
+class Stage(Protocol):
+    """What a playback asks of the exchange that plays it."""
+
+    options: ExchangeOptions
+    oracle: OracleLog
+    connections: dict[Connection, None]
+
+    def deliver(self, connection: Connection, channel: str, frame: bytes) -> None:
+        """Queue a frame for one connection, after the faults that are switched on."""
 
 
 class Playback:
@@ -78,7 +88,7 @@ class Playback:
             return list(self._rows)
         return [row for row in self._rows if _currency_of(row) == currency]
 
-    def subscribed(self, exchange: Exchange, connection: Connection) -> None:
+    def subscribed(self, exchange: Stage, connection: Connection) -> None:
         """Begin to play for a client soon, once it has stopped subscribing."""
         timer = self._timers.get(connection)
         if timer is not None:
@@ -93,7 +103,7 @@ class Playback:
                 self.quiet_seconds, self._begin, exchange, connection
             )
 
-    def _begin(self, exchange: Exchange, connection: Connection) -> None:
+    def _begin(self, exchange: Stage, connection: Connection) -> None:
         if connection in exchange.connections:
             connection.playing = asyncio.create_task(self._play(exchange, connection))
         else:
@@ -110,7 +120,7 @@ class Playback:
             if not frame.channel or _subject(frame.channel) in wanted
         ]
 
-    async def _play(self, exchange: Exchange, connection: Connection) -> None:
+    async def _play(self, exchange: Stage, connection: Connection) -> None:
         frames = self._frames_for(connection)
         speed = exchange.options.speed
         began = monotonic_seconds()

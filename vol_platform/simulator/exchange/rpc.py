@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vol_platform.simulator.exchange.calls import Method, Request
+from vol_platform.simulator.exchange.calls import Method, Request, Service
 from vol_platform.simulator.exchange.connection import Connection
 from vol_platform.simulator.exchange.errors import RpcError, method_not_found
 from vol_platform.simulator.exchange.market_methods import MARKET_METHODS
 from vol_platform.simulator.exchange.past_methods import PAST_METHODS
 from vol_platform.simulator.exchange.session_methods import SESSION_METHODS
 
-if TYPE_CHECKING:
-    from vol_platform.simulator.exchange.exchange import Exchange
-
 __all__ = ["METHODS", "answer"]
 
 METHODS: dict[str, Method] = SESSION_METHODS | MARKET_METHODS | PAST_METHODS
 
 
-def answer(exchange: Exchange, connection: Connection | None, method: str, params: Any) -> Any:
+def answer(exchange: Service, connection: Connection | None, method: str, params: Any) -> Any:
     """Return the result of a call.
 
     Raises
