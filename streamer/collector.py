@@ -12,13 +12,13 @@ from streamer.database.hours import HourKeeper
 from streamer.database.store import Store
 from streamer.database.writer import SegmentWriter, Written
 from streamer.decoding.batch import Accounts
-from streamer.deribit.rest import RestClient
 from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session_data import Event
 from streamer.errors import StreamerError
 from streamer.feed.catalogue import Catalogue
 from streamer.feed.connection import Connection
 from streamer.feed.listing import Lister
+from streamer.feed.rest import RestClient
 from streamer.feed.sockets import Sockets
 from streamer.log import logger
 from streamer.observe.metrics import Metrics, MetricsServer

@@ -12,13 +12,13 @@ from typing import IO
 import zstandard
 
 from streamer.clock import Clock
-from streamer.deribit.rest import RestClient
 from streamer.deribit.sequences import TradeWatch
 from streamer.deribit.session_data import Event
 from streamer.errors import CaptureError
 from streamer.feed.catalogue import Catalogue
 from streamer.feed.connection import Connection
 from streamer.feed.listing import Lister
+from streamer.feed.rest import RestClient
 from streamer.feed.sockets import Sockets
 from streamer.log import logger
 from streamer.settings import StreamerSettings

@@ -1,1 +1,1 @@
-"""The Deribit wire: session, messages, channels and REST, without any I/O of its own."""
+"""The Deribit wire: session, messages, channels and credits, without any I/O."""

@@ -1,1 +1,1 @@
-"""Where messages come from: sockets, and which channels they carry."""
+"""Where messages come from: sockets and REST, and which channels they carry."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from streamer.clock import Clock
-from streamer.deribit.rest import RestClient, instruments_of
 from streamer.errors import ExchangeError
 from streamer.feed.catalogue import Catalogue, listing_currency
+from streamer.feed.rest import RestClient, instruments_of
 from streamer.log import logger
 from streamer.settings import StreamerSettings
 from streamer.spool.segment import RecordKind

@@ -13,9 +13,9 @@ import typer
 
 from streamer.clock import SYSTEM_CLOCK
 from streamer.database.store import TRANSIENT_ERRORS
-from streamer.deribit.rest import RestClient, instruments_of
 from streamer.errors import HistoryError, StreamerError
 from streamer.feed.catalogue import listing_currency
+from streamer.feed.rest import RestClient, instruments_of
 from streamer.history.compare import (
     Comparison,
     compare_trades,

@@ -11,8 +11,8 @@ import msgspec
 
 from streamer.clock import Clock
 from streamer.deribit.messages import RestAnswer
-from streamer.deribit.rest import RestClient
 from streamer.errors import ExchangeError, ExchangeRefusedError, HistoryError
+from streamer.feed.rest import RestClient
 from streamer.history.history_store import HistoryStore, Stored
 from streamer.history.intervals import Interval, without
 from streamer.history.meter import Meter

@@ -10,11 +10,11 @@ import msgspec
 
 from streamer.clock import Clock
 from streamer.deribit.messages import RestAnswer
-from streamer.deribit.rest import RestClient
 from streamer.deribit.sequences import Hole
 from streamer.deribit.trade_pages import HoleFilling
 from streamer.errors import ExchangeError
 from streamer.feed.catalogue import Catalogue, listing_currency
+from streamer.feed.rest import RestClient
 from streamer.log import logger
 from streamer.spool.segment import RecordKind
 from streamer.watch.gap_keeper import GapKeeper

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import SYSTEM_CLOCK
-from streamer.deribit.rest import RestClient
+from streamer.feed.rest import RestClient
 from streamer.history.history_store import HistoryStore
 from streamer.history.intervals import Interval
 from streamer.history.run import Asker, Backfill
