@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
-import crc32c
 import msgspec
 from msgspec import Raw, Struct
 
@@ -26,7 +25,6 @@ from streamer.decoding.rows import (
     check_time,
     grouped_row,
     quote_row,
-    specification_checksum,
 )
 from streamer.decoding.usual_tickers import NO_GREEKS, NO_STATS, UsualTickers
 from streamer.deribit.channels import Family, family_of, instrument_of
@@ -275,7 +273,7 @@ class FrameDecoder:
             message = InterestRow(
                 instrument_of(channel), message.timestamp, message.index_price, message.interest
             )
-        return [Row(table, message, crc32c.crc32c(data), data)]
+        return [Row(table, message, data)]
 
     def _ticker_row(self, data: Raw, received_ms: int) -> Row:
         reader = self._readers[Family.TICKER]
@@ -295,14 +293,14 @@ class FrameDecoder:
             ticker.stats = NO_STATS
         if ticker.greeks is None:
             ticker.greeks = NO_GREEKS
-        return Row(table, ticker, crc32c.crc32c(data), data)
+        return Row(table, ticker, data)
 
     def _mark_rows(self, data: Raw, received_ms: int) -> list[Row]:
         reader, rows = self._readers[Family.MARK_PRICES], []
         for raw in self._array.decode(data):
             mark = self._read(Family.MARK_PRICES, reader, raw)
             check_time(mark.timestamp, received_ms)
-            rows.append(Row("mark_prices", mark, crc32c.crc32c(raw), raw))
+            rows.append(Row("mark_prices", mark, raw))
         return rows
 
     def _trade_rows(self, data: Raw, received_ms: int) -> list[Row]:
@@ -315,7 +313,7 @@ class FrameDecoder:
             raw = waiting.pop(0)
             trade = self._read(Family.TRADES, reader, raw)
             check_time(trade.timestamp, received_ms)
-            rows.append(Row("trades", trade, crc32c.crc32c(raw), raw))
+            rows.append(Row("trades", trade, raw))
             # The parent of a combo brings its legs, which are trades of their own instruments.
             waiting[:0] = trade.legs or []
         return rows
@@ -346,7 +344,7 @@ class FrameDecoder:
         if table is None:
             return None
         check_time(summary.creation_timestamp, received_ms)
-        return Row(table, summary.as_ticker(), crc32c.crc32c(raw), raw)
+        return Row(table, summary.as_ticker(), raw)
 
     def _instrument_row(self, raw: Raw) -> Row:
         instrument = self._instrument.decode(raw)
@@ -354,7 +352,7 @@ class FrameDecoder:
             instrument.kind = Kind.PERPETUAL
         if instrument.kind in (Kind.PERPETUAL, Kind.SPOT):
             instrument.expiration_timestamp = None  # the wire says the year 3000
-        return Row("options_metadata", instrument, specification_checksum(instrument), raw)
+        return Row("options_metadata", instrument, raw)
 
 
 def _reason(error: msgspec.ValidationError) -> str:

@@ -33,12 +33,18 @@ _ACTIONS: Final = frozenset({"new", "change", "delete"})
 
 
 class Row(Struct, gc=False):
-    """One row: its table, the decoded message and the checksum of its bytes."""
+    """One row: its table, the decoded message and its bytes."""
 
     table: str
     message: Any
-    checksum: int
     raw: Raw | bytes
+
+    @property
+    def checksum(self) -> int:
+        """The crc32c of the bytes; of an instrument that of its specification."""
+        if isinstance(self.message, Instrument):
+            return specification_checksum(self.message)
+        return crc32c.crc32c(self.raw)
 
 
 class BookRow(Struct, gc=False):

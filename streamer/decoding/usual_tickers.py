@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-import crc32c
 import msgspec
 
 from streamer.decoding.rows import EARLIEST_MS, FUTURE_TOLERANCE_MS, Row
@@ -67,14 +66,13 @@ class UsualTickers:
             The other way: takes a frame and when it was received.
         """
         # One loop without a call that could be spared: a collector spends its time here.
-        find, decode, checksum = self._known.get, self._decode, crc32c.crc32c
-        begins_at, follows = len(_BEGINS), len(_DATA_FOLLOWS)
+        find, decode = self._known.get, self._decode
         latest_ms = min(received_ns, default=0) // 1_000_000 + FUTURE_TOLERANCE_MS
         for frame, received in zip(frames, received_ns, strict=True):
-            stop = frame.find(_DATA_FOLLOWS, begins_at)
-            known = find(frame[:stop])
-            if known is not None and frame.endswith(_ENDS):
-                data = frame[stop + follows : -2]
+            begins, _, data = frame.partition(_DATA_FOLLOWS)
+            known = find(begins)
+            if known is not None and data[-3:] == _ENDS:
+                data = data[:-2]
                 try:
                     ticker: Any = decode(data)
                 except _NOTHING:
@@ -86,7 +84,7 @@ class UsualTickers:
                         ticker.stats = NO_STATS
                     if ticker.greeks is None:
                         ticker.greeks = NO_GREEKS
-                    yield Row(table, ticker, checksum(data), data)
+                    yield Row(table, ticker, data)
                     continue
             yield otherwise(frame, received)
 

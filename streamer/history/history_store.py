@@ -172,10 +172,7 @@ class HistoryStore:
             rows = [row for row in rows if trade_key(row) not in known]
         else:
             kind = ROW_TYPES[table]
-            rows = [
-                Row(table, msgspec.json.decode(raw, type=kind), crc32c.crc32c(raw), raw)
-                for raw in raws
-            ]
+            rows = [Row(table, msgspec.json.decode(raw, type=kind), raw) for raw in raws]
         stored.new = self._insert(table, rows)
         return stored
 
