@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,11 +18,11 @@ from streamer.collector import Collector
 from streamer.errors import CaptureError, StreamerError
 from streamer.history.command import history
 from streamer.log import configure
+from streamer.process import tune_process
 from streamer.settings import StreamerSettings, load_settings
 
 __all__ = ["app", "main"]
 
-_SWITCH_SECONDS = 0.0005
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(history, name="history")
@@ -197,6 +195,7 @@ async def _collect(
     exit_when_closed: bool,
     all_offered: bool,
 ) -> Accounting:
+    tune_process()
     collector = Collector(
         settings,
         SYSTEM_CLOCK,
@@ -204,10 +203,6 @@ async def _collect(
         all_offered=all_offered,
         exit_when_closed=exit_when_closed,
     )
-    # The writer's thread must not keep the socket's waiting for the usual 5 ms at every switch,
-    # and what the imports made is never garbage.
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, collector.stop)

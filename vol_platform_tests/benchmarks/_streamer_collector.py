@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
-import gc
 import json
 import pstats
 import resource
@@ -26,10 +25,10 @@ from streamer.collector import Collector
 from streamer.database.writer import Written
 from streamer.log import configure
 from streamer.observe.lags import LagHistogram
+from streamer.process import tune_process
 from streamer.settings import StreamerSettings
 from streamer.spool.spool import OpenSegment
 
-SWITCH_SECONDS = 0.0005  # as the command sets it
 _SLOW = 6
 
 
@@ -117,6 +116,7 @@ class Measured(Collector):
 
 async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
     settings = StreamerSettings(**wanted["settings"])
+    tune_process()
     collector = Measured(
         settings,
         SYSTEM_CLOCK,
@@ -132,8 +132,6 @@ async def _run(wanted: dict[str, Any]) -> dict[str, Any]:
     collector.sealed_only = wanted["sealed_only"]
     collector.loop = asyncio.get_running_loop()
     collector.slow = []
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.freeze()
     await collector.run()
     stored_at, stored_cpu = time.monotonic(), time.process_time()
     return {
