@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from types import ModuleType
 
 import pyarrow as pa
 
@@ -15,15 +12,10 @@ __all__ = ["tune_process"]
 _SWITCH_SECONDS = 0.0005
 
 
-class _Bar(MetaPathFinder):
+class _Bar:
     """Says of pandas that it is not there."""
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 - the language's own signature
-        target: ModuleType | None = None,  # noqa: ARG002 - likewise
-    ) -> None:
+    def find_spec(self, fullname: str, *_: object) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("pandas is kept out", name=fullname)
 

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse.ArgumentParser(
         prog="python -m vol_platform.live",
         description="Keep the newest surface and greeks in Redis and in the live_ tables until "
-        "SIGINT or SIGTERM. Everything is set by environment variables VOL_…; see docs/redis.md.",
+        "SIGINT or SIGTERM. Everything is set by vol.yaml or VOL_… variables; docs/redis.md "
+        "says what it writes.",
     ).parse_args(arguments)
     try:
         settings = load_settings()

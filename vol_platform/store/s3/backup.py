@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -193,17 +192,25 @@ def restore_backup(
             raise ArchiveError(
                 f"database {into} exists; restore into a new name, compare, then `RENAME DATABASE`"
             )
+        create = f"CREATE DATABASE `{into}`{_on_cluster(settings)}"
+        try:
+            client.command(create)  # ours from here on: nobody else can have made it
+        except ClickHouseError as error:
+            raise ArchiveError(f"{create} failed: {str(error).splitlines()[0]}") from error
         statement = (
             f"RESTORE DATABASE `{source}` AS `{into}`{_on_cluster(settings)} "
             f"FROM S3(%(url)s, %(key)s, %(secret)s) "
-            f"SETTINGS use_same_s3_credentials_for_base_backup = 1 ASYNC"
+            "SETTINGS use_same_s3_credentials_for_base_backup = 1, create_database = 0 ASYNC"
         )
         try:
             _wait(client, statement, _places(settings, source, name, None))
-        except ArchiveError:
-            drop = f"DROP DATABASE IF EXISTS `{into}`{_on_cluster(settings)} SYNC"
-            with suppress(ClickHouseError):  # a half of it is worth nothing and bars the next try
-                client.command(drop)
+        except ArchiveError as failure:
+            drop = f"DROP DATABASE `{into}`{_on_cluster(settings)} SYNC"
+            try:
+                client.command(drop)  # a half of it is worth nothing and bars the next try
+            except ClickHouseError:
+                message = f"{failure}; what is left bars the next try: {drop}"
+                raise ArchiveError(message) from failure
             raise
         now = _rows(client, into)
     then = known[name].rows
